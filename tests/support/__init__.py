@@ -1,0 +1,1 @@
+"""What tests share: a clock of their own, real servers on free ports, real peers."""
