@@ -1,0 +1,203 @@
+"""What an operator can set: names, shapes, defaults, and which of them contradict each other.
+
+`Settings` is frozen and comes from `streamd.config.load`. Section `http`, field `port` is `STREAMD_HTTP_PORT`. Each
+component declares its own small settings and `streamd.app` fills them from these: nothing else needs this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streamd.errors import SettingsError
+
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # where a listener on all addresses can be reached
+
+
+def _split(value: object) -> object:
+    """A comma-separated list, as an environment variable can hold it."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _udp_range(value: object) -> object:
+    """`any`, or `50000-50100`, as a pair; (0, 0) is any."""
+    if value in ("any", (0, 0)):
+        return (0, 0)
+    if isinstance(value, str) and re.fullmatch(r"\d+-\d+", value):
+        low, high = (int(part) for part in value.split("-"))
+        if 1024 <= low <= high <= 65535:
+            return (low, high)
+    raise ValueError("neither `any` nor a range like 50000-50100 within 1024 to 65535")
+
+
+def _public_url(value: object) -> object:
+    if isinstance(value, str) and value:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("not an http or https address of a host, without a path")
+        return value.rstrip("/")
+    return value
+
+
+def _one_of(*schemes: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, str) and value and value.partition("://")[0] not in schemes:
+            # The rest of the address may hold a password and is not repeated.
+            raise ValueError("the address must begin with " + " or ".join(f"{scheme}://" for scheme in schemes))
+        return value
+
+    return BeforeValidator(check)
+
+
+Port = Annotated[int, Field(ge=1, le=65535, description="a port number, 1 to 65535")]
+Host = Annotated[str, Field(min_length=1, description="an address to listen on: 0.0.0.0, 127.0.0.1, ::")]
+PemFile = Annotated[Path | None, Field(description="the path of a PEM file")]
+
+
+class Section(BaseModel):
+    """A group of settings: one table of the file, one prefix in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Http(Section):
+    """Pages, API, HLS and FLV."""
+
+    host: Host = "0.0.0.0"  # noqa: S104  # a streaming server is there to be reached
+    port: Port = 8080
+
+
+class Rtmp(Section):
+    """Where encoders push."""
+
+    host: Host = "0.0.0.0"  # noqa: S104
+    port: Port = 1935
+
+
+class Rtmps(Section):
+    """RTMP inside TLS, on the same address; off while there is no certificate."""
+
+    port: Port = 1936
+    cert: PemFile = None
+    key: PemFile = None
+
+
+class Hls(Section):
+    """How live playlists are cut."""
+
+    segment_ms: Annotated[int, Field(ge=500, le=10_000, description="500 to 10000 milliseconds")] = 2000
+    part_ms: Annotated[int, Field(ge=100, le=2_000, description="100 to 2000 milliseconds")] = 500
+    window_segments: Annotated[int, Field(ge=4, le=300, description="a number of segments, 4 to 300")] = 10
+
+
+class Webrtc(Section):
+    """WHIP ingest."""
+
+    public_ips: Annotated[
+        tuple[IPv4Address | IPv6Address, ...],
+        BeforeValidator(_split),
+        Field(description="a list of addresses: 203.0.113.7,2001:db8::7"),
+    ] = ()
+    udp_ports: Annotated[
+        tuple[int, int], BeforeValidator(_udp_range), Field(description="`any`, or a range like 50000-50100")
+    ] = (0, 0)
+
+
+class Logging(Section):
+    """The structured log on standard error."""
+
+    format: Annotated[Literal["auto", "json", "text"], Field(description="auto, json or text")] = "auto"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="debug, info, warning or error")
+    ] = "info"
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Annotated[Path, Field(description="a folder that streamd may write to")] = Path("./data")
+    public_url: Annotated[
+        str,
+        BeforeValidator(_public_url),
+        Field(description="the address browsers use, without a path: https://live.example.com"),
+    ] = ""
+    database_url: Annotated[
+        SecretStr,
+        _one_of("sqlite+aiosqlite", "mysql+aiomysql"),
+        Field(description="sqlite+aiosqlite:///PATH or mysql+aiomysql://USER:PASSWORD@HOST/NAME"),
+    ] = SecretStr("sqlite+aiosqlite:///{data}/streamd.db")
+    redis_url: Annotated[
+        SecretStr,
+        _one_of("redis", "rediss", "redis+cluster"),
+        Field(description="redis://HOST:6379/0, rediss://… or redis+cluster://…; empty for a single process"),
+    ] = SecretStr("")
+    workers: Annotated[int, Field(ge=1, le=256, description="a number of processes, 1 to 256")] = 1
+    node_host: Annotated[str, Field(description="the address where other nodes reach this one")] = ""
+    shutdown_ms: Annotated[int, Field(ge=100, le=60_000, description="100 to 60000 milliseconds")] = 4000
+    http: Http = Http()
+    rtmp: Rtmp = Rtmp()
+    rtmps: Rtmps = Rtmps()
+    hls: Hls = Hls()
+    webrtc: Webrtc = Webrtc()
+    log: Logging = Logging()
+
+    @property
+    def database(self) -> str:
+        """The database's address with the data folder filled in. Holds a password: never print it."""
+        return self.database_url.get_secret_value().replace("{data}", str(self.data_dir.absolute()))
+
+    @property
+    def public_origin(self) -> str:
+        """`scheme://host[:port]` of pages and API, for links and CORS."""
+        return self.public_url or f"http://{reachable(self.http.host)}:{self.http.port}"
+
+    @property
+    def rtmp_url(self) -> str:
+        """What goes into an encoder's "server" field."""
+        public_host = urlsplit(self.public_url).hostname
+        host = reachable(public_host or self.rtmp.host)
+        port = "" if self.rtmp.port == 1935 else f":{self.rtmp.port}"
+        return f"rtmp://{host}{port}/live"
+
+
+def reachable(host: str) -> str:
+    """A listening address as the host part of an address that this machine can connect to."""
+    return WILDCARDS.get(host) or (f"[{host}]" if ":" in host else host)
+
+
+def contradictions(settings: Settings) -> Iterator[SettingsError]:
+    """What is wrong between settings that are each well-formed."""
+    hls = settings.hls
+    if hls.part_ms * 2 > hls.segment_ms:
+        yield SettingsError(
+            f"STREAMD_HLS_PART_MS is {hls.part_ms} and STREAMD_HLS_SEGMENT_MS is {hls.segment_ms}",
+            why="a segment must hold at least two parts, or low latency has nothing to work with",
+            fix=f"set STREAMD_HLS_PART_MS to {hls.segment_ms // 4} or make segments longer",
+        )
+    if (settings.rtmps.cert is None) != (settings.rtmps.key is None):
+        yield SettingsError(
+            "only one of STREAMD_RTMPS_CERT and STREAMD_RTMPS_KEY is set",
+            why="TLS needs the certificate and its private key",
+            fix="set both, or neither to leave RTMPS off",
+        )
+    if settings.workers > 1 and not settings.redis_url.get_secret_value():
+        yield SettingsError(
+            f"STREAMD_WORKERS is {settings.workers} and STREAMD_REDIS_URL is empty",
+            why="workers meet through Redis; the bus inside a process reaches that process only",
+            fix="set STREAMD_REDIS_URL=redis://127.0.0.1:6379/0, or run one worker",
+        )
+    elif settings.workers > 1:
+        yield SettingsError(
+            f"STREAMD_WORKERS is {settings.workers}",
+            why="this version runs a node as one process; several workers are not built yet",
+            fix="set STREAMD_WORKERS=1",
+        )
