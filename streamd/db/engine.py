@@ -1,0 +1,92 @@
+"""Opens the database that `STREAMD_DATABASE_URL` names: SQLAlchemy Core on aiosqlite or aiomysql.
+
+Both dialects are set up so that the same statements mean the same: foreign keys are enforced, strings compare by bytes
+where a column asks for it (`tables.ascii_key`), a too long value is an error and not cut, times are integers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from streamd.errors import UnavailableError
+
+# A writer waits this long for another one. Within a process writes are short; `streamd room create` beside a running
+# server is the usual second writer.
+SQLITE_BUSY_TIMEOUT_MS = 5_000
+MYSQL_CONNECT_TIMEOUT_S = 5
+# Below MySQL's default wait_timeout (8 hours) and what load balancers cut.
+MYSQL_RECYCLE_S = 1_800
+
+
+def parse_url(url: str) -> URL:
+    """The address as SQLAlchemy's own type, with what each dialect must always have."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "mysql":
+        # Without it the server's own default decides whether an emoji in a title is stored or refused.
+        return parsed.update_query_dict({"charset": "utf8mb4"})
+    return parsed
+
+
+def open_engine(url: str) -> AsyncEngine:
+    """An engine with its pool. Nothing is connected yet; the owner calls `await engine.dispose()`."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_async_engine(parsed)
+        event.listen(engine.sync_engine, "connect", prepare_sqlite)
+        return engine
+    return create_async_engine(
+        parsed,
+        pool_pre_ping=True,
+        pool_recycle=MYSQL_RECYCLE_S,
+        # The default of MySQL (repeatable read) takes gap locks that make unrelated inserts wait for each other.
+        isolation_level="READ COMMITTED",
+        connect_args=mysql_arguments(),
+    )
+
+
+def mysql_arguments() -> dict[str, Any]:
+    """What every connection to MySQL or MariaDB is opened with."""
+    return {
+        "connect_timeout": MYSQL_CONNECT_TIMEOUT_S,
+        "init_command": "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
+    }
+
+
+def prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """What SQLite forgets with every connection."""
+    cursor = connection.cursor()
+    try:
+        # Readers and the one writer do not wait for each other; NORMAL is durable across a crash of the process.
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+    finally:
+        cursor.close()
+
+
+async def ping(engine: AsyncEngine) -> None:
+    """One round trip. Raises UnavailableError. Cancel-safe: yes."""
+    try:
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+    except (SQLAlchemyError, OSError) as error:
+        raise unreachable(engine.url, error) from error
+
+
+def unreachable(url: URL, error: Exception) -> UnavailableError:
+    """Why the database did not answer, without its password."""
+    shown = url.render_as_string(hide_password=True)
+    cause = str(getattr(error, "orig", None) or error)
+    if url.get_backend_name() == "sqlite":
+        fix = "point STREAMD_DATA_DIR or STREAMD_DATABASE_URL at a file that this user may write"
+    else:
+        fix = "start the database server, or correct STREAMD_DATABASE_URL"
+    return UnavailableError(f"the database {shown} does not answer", why=cause, fix=fix, code="database_unavailable")

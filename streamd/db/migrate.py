@@ -1,0 +1,103 @@
+"""Brings a database to the newest schema: Alembic, run from code on migrations that ship inside the package.
+
+Alembic is synchronous; everything here runs on sqlite3 or PyMySQL and is called in a thread by asynchronous code.
+DDL is not transactional on MySQL, so a revision holds one statement that changes the schema.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from streamd.db.engine import mysql_arguments, parse_url, prepare_sqlite, unreachable
+from streamd.errors import SettingsError
+
+SYNCHRONOUS_DRIVERS = {"sqlite": "sqlite+pysqlite", "mysql": "mysql+pymysql"}
+LOCK_WAIT_S = 60
+
+
+def upgrade(url: str) -> list[str]:
+    """Apply what is missing; the revisions applied, oldest first. Safe to repeat.
+
+    Raises UnavailableError (no database), SettingsError (the database is from a newer streamd).
+    """
+    with _connection(url) as connection, _alone(connection):
+        missing = _missing(connection)
+        if missing:
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        return missing
+
+
+def missing(url: str) -> list[str]:
+    """The revisions that `upgrade` would apply, oldest first. Raises as `upgrade`."""
+    with _connection(url) as connection:
+        return _missing(connection)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def _missing(connection: Connection) -> list[str]:
+    scripts = ScriptDirectory.from_config(_config())
+    revisions = [script.revision for script in scripts.walk_revisions()][::-1]
+    present = MigrationContext.configure(connection).get_current_revision()
+    connection.rollback()  # ends the transaction of that query: Alembic opens one for each revision
+    if present is None:
+        return revisions
+    if present not in revisions:
+        raise SettingsError(
+            f"the database is at schema {present}, which this streamd does not know",
+            why="a newer version has migrated it, and there is no way back",
+            fix="run that version or a newer one, or restore the backup from before",
+        )
+    return revisions[revisions.index(present) + 1 :]
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Of two processes that start together the second one waits, and finds nothing missing."""
+    path = connection.engine.url.database
+    if connection.dialect.name == "sqlite":
+        with open(f"{path}.migrating", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # freed when the file is closed, also by a crash
+            yield
+        return
+    with connection.engine.connect() as keeper:
+        keeper.execute(text("SELECT GET_LOCK(:name, :seconds)"), {"name": "streamd_migrate", "seconds": LOCK_WAIT_S})
+        yield
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[Connection]:
+    parsed = parse_url(url)
+    backend = parsed.get_backend_name()
+    arguments = mysql_arguments() if backend == "mysql" else {}
+    engine = create_engine(
+        parsed.set(drivername=SYNCHRONOUS_DRIVERS[backend]), poolclass=NullPool, connect_args=arguments
+    )
+    if backend == "sqlite":
+        event.listen(engine, "connect", prepare_sqlite)
+    try:
+        try:
+            connection = engine.connect()
+        except (SQLAlchemyError, OSError) as error:
+            raise unreachable(parsed, error) from error
+        with connection:
+            yield connection
+    finally:
+        engine.dispose()

@@ -1,0 +1,144 @@
+"""Migrations, on SQLite and on MariaDB."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from streamd.db.engine import open_engine, ping
+from streamd.db.migrate import missing, upgrade
+from streamd.db.tables import metadata, rooms
+from streamd.errors import SettingsError, UnavailableError
+from tests.support.ports import free_port
+
+
+def a_room(**changes: object) -> dict[str, object]:
+    return {
+        "slug": "demo",
+        "title": "双十一 🎉",
+        "owner": "",
+        "created_at_ms": 1_800_000_000_000,
+        "stream_key_hash": "0" * 64,
+        "stream_key_rotated_at_ms": 1_800_000_000_000,
+        "hints": {"gop_ms": 2000},
+        **changes,
+    }
+
+
+def test_upgrade_applies_what_is_missing_and_then_nothing(database_url: str) -> None:
+    expected = missing(database_url)
+    assert expected[0] == "0001"
+    assert upgrade(database_url) == expected
+    assert upgrade(database_url) == []
+    assert missing(database_url) == []
+
+
+async def test_migrated_database_has_exactly_the_tables_of_the_code(engine: AsyncEngine) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+def test_processes_that_start_together_do_not_trip_over_each_other(database_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        applied = list(pool.map(upgrade, [database_url] * 4))
+    assert sorted(applied) == [[], [], [], ["0001"]]
+
+
+async def test_row_comes_back_as_it_went_in(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(rooms.insert().values(a_room()))
+    async with engine.connect() as connection:
+        row = (await connection.execute(select(rooms))).one()
+    assert row._asdict() == {"id": 1, **a_room()}
+
+
+async def test_names_compare_byte_for_byte(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(rooms.insert().values(a_room()))
+        found = (await connection.execute(select(rooms.c.id).where(rooms.c.slug == "Demo"))).all()
+        assert found == []
+        await connection.execute(rooms.insert().values(a_room(slug="Demo", stream_key_hash="1" * 64)))
+
+
+@pytest.mark.parametrize("same", ["slug", "stream_key_hash"])
+async def test_name_and_key_are_unique(engine: AsyncEngine, same: str) -> None:
+    other = a_room(slug="other", stream_key_hash="1" * 64) | {same: a_room()[same]}
+    async with engine.begin() as connection:
+        await connection.execute(rooms.insert().values(a_room()))
+    with pytest.raises(IntegrityError):
+        async with engine.begin() as connection:
+            await connection.execute(rooms.insert().values(other))
+
+
+async def test_missing_value_is_refused_and_not_invented(engine: AsyncEngine) -> None:
+    row = a_room()
+    del row["created_at_ms"]
+    with pytest.raises((IntegrityError, OperationalError), match=r"created_at_ms"):
+        async with engine.begin() as connection:
+            await connection.execute(rooms.insert().values(row))
+
+
+async def test_writers_of_two_processes_wait_for_each_other(engine: AsyncEngine, database_url: str) -> None:
+    other = open_engine(database_url)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number in range(40):
+                group.create_task(_insert((engine, other)[number % 2], number))
+        async with engine.connect() as connection:
+            assert len((await connection.execute(select(rooms.c.id))).all()) == 40
+    finally:
+        await other.dispose()
+
+
+async def _insert(engine: AsyncEngine, number: int) -> None:
+    async with engine.begin() as connection:
+        row = a_room(slug=f"room-{number}", stream_key_hash=f"{number:064}")
+        await connection.execute(rooms.insert().values(row))
+
+
+async def test_cancelled_query_leaves_a_working_pool(engine: AsyncEngine) -> None:
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0), engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+    await ping(engine)
+
+
+def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/streamd.db"
+    upgrade(url)
+    with sqlite3.connect(tmp_path / "streamd.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(SettingsError, match="schema 9999"):
+        upgrade(url)
+
+
+async def test_absent_server_is_named_without_its_password() -> None:
+    url = f"mysql+aiomysql://root:hunter2@127.0.0.1:{free_port()}/streamd"
+    with pytest.raises(UnavailableError) as caught:
+        upgrade(url)
+    assert "hunter2" not in caught.value.one_line()
+    engine = open_engine(url)
+    with pytest.raises(UnavailableError, match="does not answer"):
+        await ping(engine)
+    await engine.dispose()
+
+
+def test_folder_that_is_not_there_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        upgrade(f"sqlite+aiosqlite:///{tmp_path}/nowhere/streamd.db")
+    assert "STREAMD_DATA_DIR" in caught.value.fix
