@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
+from typing import TYPE_CHECKING
+
 import pytest
 import uvloop
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from streamd.db.engine import open_engine
-from streamd.db.migrate import upgrade
-from tests.support.mariadb import MariaDb, start_mariadb
+# Imported by the fixtures that need them: most tests know nothing of a database and should not wait for SQLAlchemy.
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from tests.support.mariadb import MariaDb
 
 
 def pytest_asyncio_loop_factories(
@@ -24,6 +27,8 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
     """One MariaDB server for the whole session."""
+    from tests.support.mariadb import start_mariadb
+
     with start_mariadb(tmp_path_factory.mktemp("mariadb")) as server:
         yield server
 
@@ -40,6 +45,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     """A migrated database."""
+    from streamd.db.engine import open_engine
+    from streamd.db.migrate import upgrade
+
     await asyncio.to_thread(upgrade, database_url)
     opened = open_engine(database_url)
     yield opened
