@@ -17,6 +17,7 @@ STDLIB = set(sys.stdlib_module_names)
 # Modules that may touch nothing but values: no loop, no socket, no time, no chance, no third party.
 PURE = {
     "streamd.media",
+    "streamd.cluster.bus",
     *(f"rtmp_ingest.{name}" for name in ("buffer", "handshake", "chunks", "amf0", "messages", "session", "frames")),
     *(f"hls_packager.{name}" for name in ("model", "segmenter", "boxes", "init_segment", "fragment", "playlist")),
     *(f"danmaku.{name}" for name in ("room", "moderation", "wire")),
