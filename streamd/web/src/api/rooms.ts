@@ -1,0 +1,49 @@
+/**
+ * `GET /api/v1/rooms` and `GET /api/v1/rooms/ROOM`: what is on air, and who is who.
+ */
+import { list, readJson, record, text, type ReadOptions } from './http'
+
+export interface RoomSummary {
+  readonly room: string
+  readonly title: string
+  readonly host: string
+  readonly onAir: boolean
+  /** Address of a picture, or empty. */
+  readonly cover: string
+}
+
+export type RoomList =
+  | { readonly kind: 'rooms'; readonly rooms: readonly RoomSummary[] }
+  | { readonly kind: 'unreachable' }
+
+export async function fetchRooms(options: ReadOptions): Promise<RoomList> {
+  const answer = await readJson('/api/v1/rooms', options)
+  if (answer.kind === 'unreachable') return { kind: 'unreachable' }
+  if (answer.kind === 'problem') return { kind: 'rooms', rooms: [] }
+  const items = list(record(answer.body)['items'])
+  return { kind: 'rooms', rooms: items.map(readSummary).filter((room) => room.room !== '') }
+}
+
+/** The room's names, or null when the server would not say. */
+export async function fetchRoom(room: string, options: ReadOptions): Promise<RoomSummary | null> {
+  const answer = await readJson(`/api/v1/rooms/${encodeURIComponent(room)}`, options)
+  if (answer.kind !== 'body') return null
+  const summary = readSummary(answer.body)
+  return { ...summary, room }
+}
+
+function readSummary(body: unknown): RoomSummary {
+  const said = record(body)
+  return {
+    room: text(said['room']),
+    title: text(said['title']),
+    host: text(said['host']) || text(said['owner']) || text(record(said['host'])['name']),
+    onAir: said['on_air'] === true,
+    cover: sameSite(text(said['cover'])),
+  }
+}
+
+/** Pictures come from this server or not at all: the page's policy would refuse others, and tell them who watches. */
+function sameSite(address: string): string {
+  return address.startsWith('/') && !address.startsWith('//') ? address : ''
+}

@@ -1,0 +1,119 @@
+/**
+ * Low-latency HLS through hls.js.
+ *
+ * hls.js asks for blocking reloads and parts by itself; what is set here is what its defaults leave open: it does not catch
+ * up (maxLiveSyncPlaybackRate is 1), keeps everything ever played (backBufferLength is Infinity), and adds a whole second
+ * of latency for every stall. Retries of the multivariant playlist are the ladder's business. No worker: our
+ * parts are fMP4 already, there is nothing to transmux, and a worker would be one more file before the first frame.
+ */
+import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig } from 'hls.js/light'
+
+import type { Engine, EngineContext, EngineFigures } from '../engine'
+import type { EngineFailure } from '../model'
+import { RateWindow } from '../rate'
+
+const CONFIG: Partial<HlsConfig> = {
+  lowLatencyMode: true,
+  enableWorker: false,
+  backBufferLength: 30,
+  maxBufferLength: 12,
+  maxLiveSyncPlaybackRate: 1.25,
+  liveSyncOnStallIncrease: 0.3,
+  liveDurationInfinity: true,
+  startFragPrefetch: true,
+  manifestLoadPolicy: {
+    default: { maxTimeToFirstByteMs: 6_000, maxLoadTimeMs: 10_000, timeoutRetry: null, errorRetry: null },
+  },
+}
+
+/** Further behind the goal than this, play from the live point instead of hurrying there. */
+const JUMP_BEYOND_S = 6
+/** A return to live that would win less than this is not worth the jump. */
+const LEAVE_BEHIND_S = 1.5
+const CODEC_ERRORS: ReadonlySet<string> = new Set([
+  ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR,
+  ErrorDetails.BUFFER_ADD_CODEC_ERROR,
+  ErrorDetails.BUFFER_INCOMPATIBLE_CODECS_ERROR,
+])
+
+class HlsEngine implements Engine {
+  readonly mode = 'hls'
+  private readonly hls = new Hls(CONFIG)
+  private readonly bytes = new RateWindow(10_000, 1_500)
+  private bytesTotal = 0
+  private failed = false
+  private readonly onEnded = (): void => this.fail({ kind: 'end-of-stream', detail: 'EXT-X-ENDLIST' })
+
+  constructor(private readonly context: EngineContext) {}
+
+  start(): void {
+    const { hls, context } = this
+    hls.on(Events.ERROR, (_event, data) => this.onError(data))
+    hls.on(Events.FRAG_BUFFERED, (_event, data) => {
+      this.bytesTotal += data.stats.total
+      this.bytes.observe(this.bytesTotal, performance.now())
+    })
+    context.video.addEventListener('ended', this.onEnded)
+    hls.loadSource(context.address)
+    hls.attachMedia(context.video)
+  }
+
+  tick(): void {
+    const { hls } = this
+    if (hls.targetLatency !== null && hls.latency > hls.targetLatency + JUMP_BEYOND_S) this.toLive()
+  }
+
+  stalled(): void {} // hls.js counts stalls itself and moves its goal back
+
+  toLive(): void {
+    const { video } = this.context
+    const position = this.hls.liveSyncPosition
+    if (position !== null && position - video.currentTime > LEAVE_BEHIND_S) video.currentTime = position
+  }
+
+  figures(): EngineFigures {
+    const pictureUtcMs = this.hls.playingDate?.getTime() ?? null
+    const byClock = pictureUtcMs !== null
+    const edgeMs = this.hls.latency > 0 ? Math.round(this.hls.latency * 1_000) : null
+    const rate = this.bytes.perSecond
+    return {
+      latencyMs: byClock ? Math.round(this.context.serverNowMs() - pictureUtcMs) : edgeMs,
+      latencyBasis: byClock ? 'clock' : edgeMs === null ? null : 'buffer',
+      bitrateBps: rate === null ? null : Math.round(rate * 8),
+      pictureUtcMs,
+    }
+  }
+
+  stop(): void {
+    this.failed = true
+    this.context.video.removeEventListener('ended', this.onEnded)
+    this.hls.destroy()
+  }
+
+  private onError(data: ErrorData): void {
+    if (!data.fatal) return
+    this.hls.stopLoad()
+    this.fail({ kind: failureKind(data), detail: describe(data) })
+  }
+
+  private fail(failure: EngineFailure): void {
+    if (this.failed) return
+    this.failed = true
+    this.context.onFailure(failure)
+  }
+}
+
+function failureKind(data: ErrorData): EngineFailure['kind'] {
+  if (CODEC_ERRORS.has(data.details)) return 'codec'
+  if (data.type === ErrorTypes.MEDIA_ERROR || data.type === ErrorTypes.MUX_ERROR) return 'media'
+  return data.response?.code === 404 ? 'not-found' : 'network'
+}
+
+function describe(data: ErrorData): string {
+  const status = data.response?.code ? ` ${data.response.code}` : ''
+  return `${data.details}${status}`
+}
+
+export function makeHlsEngine(context: EngineContext): Engine {
+  return new HlsEngine(context)
+}

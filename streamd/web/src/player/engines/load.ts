@@ -1,0 +1,31 @@
+/**
+ * Fetches the code of a way to play when it is first needed.
+ */
+import type { EngineMaker } from '../engine'
+import type { PlayMode } from '../model'
+
+export async function loadEngine(mode: PlayMode): Promise<EngineMaker> {
+  switch (mode) {
+    case 'flv':
+    case 'ws-flv':
+      return (await import('./flv')).makeFlvEngine(mode)
+    case 'hls':
+      return (await import('./hls')).makeHlsEngine
+    case 'native-hls':
+      return (await import('./native')).makeNativeHlsEngine
+  }
+}
+
+/** Where each way finds the room's stream. `origin` is the page's, such as `https://live.example`. */
+export function streamAddress(mode: PlayMode, room: string, origin: string): string {
+  const path = `/live/${encodeURIComponent(room)}`
+  switch (mode) {
+    case 'flv':
+      return `${origin}${path}.flv`
+    case 'ws-flv':
+      return `${origin.replace(/^http/, 'ws')}${path}.flv`
+    case 'hls':
+    case 'native-hls':
+      return `${origin}${path}/index.m3u8`
+  }
+}
