@@ -154,6 +154,9 @@ class PlayRequest:
     from_next_key: bool = False  # start at the next key frame instead of the cached group of pictures
     audio: bool = True
     video: bool = True
+    # The container says at its start which kinds of media there are (FLV): when sound or pictures appear later or cease
+    # for good, the play ends, and the player's next one has a truthful start.
+    kinds_fixed: bool = False
 
 
 class Playback(Protocol):
