@@ -21,6 +21,7 @@ PURE = {
     *(f"rtmp_ingest.{name}" for name in ("buffer", "handshake", "chunks", "amf0", "messages", "session", "frames")),
     *(f"hls_packager.{name}" for name in ("model", "segmenter", "boxes", "init_segment", "fragment", "playlist")),
     *(f"danmaku.{name}" for name in ("room", "moderation", "wire")),
+    *(f"streamd.live.{name}" for name in ("timeline", "cadence", "wall_time")),
     "streamd.whip.timeline",
     "streamd.shop.money",
     "streamd.shop.pricing",
