@@ -89,6 +89,12 @@ class Rtmps(Section):
     key: PemFile = None
 
 
+class Live(Section):
+    """The life of a programme."""
+
+    grace_ms: Annotated[int, Field(ge=0, le=3_600_000, description="0 to 3600000 milliseconds")] = 45_000
+
+
 class Hls(Section):
     """How live playlists are cut."""
 
@@ -146,6 +152,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     rtmp: Rtmp = Rtmp()
     rtmps: Rtmps = Rtmps()
+    live: Live = Live()
     hls: Hls = Hls()
     webrtc: Webrtc = Webrtc()
     log: Logging = Logging()
