@@ -12,7 +12,14 @@ export interface StreamStatus {
   readonly video: { readonly codec: string; readonly width: number | null; readonly height: number | null; readonly fps: number | null }
   readonly audio: { readonly codec: string }
   readonly bitrateBps: number | null
-  readonly warnings: readonly string[]
+  readonly warnings: readonly Warning[]
+}
+
+/** A remark for the host, in both languages of the page. */
+export interface Warning {
+  readonly code: string
+  readonly en: string
+  readonly zh: string
 }
 
 /** What one question to the server has told. */
@@ -53,17 +60,20 @@ function readStatus(body: unknown): StreamStatus | null {
     },
     audio: { codec: text(record(said['audio'])['codec']) },
     bitrateBps: number(said['bitrate_bps']) ?? number(video['bitrate_bps']),
-    warnings: list(said['warnings']).map(warningText).filter((warning) => warning !== ''),
+    warnings: list(said['warnings']).map(readWarning).filter((warning) => warning.en !== ''),
   }
 }
 
 function readState(said: Readonly<Record<string, unknown>>): StreamState | null {
   const state = said['state']
-  if (state === 'live' || state === 'paused' || state === 'offline') return state
+  if (state === 'live' || state === 'on_air') return 'live'
+  if (state === 'paused' || state === 'offline') return state
   if (typeof said['on_air'] === 'boolean') return said['on_air'] ? 'live' : 'offline'
   return null
 }
 
-function warningText(warning: unknown): string {
-  return text(warning) || text(record(warning)['detail']) || text(record(warning)['message'])
+function readWarning(said: unknown): Warning {
+  const warning = record(said)
+  const en = text(said) || text(warning['en']) || text(warning['detail'])
+  return { code: text(warning['code']), en, zh: text(warning['zh']) || en }
 }
