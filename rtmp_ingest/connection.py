@@ -1,0 +1,416 @@
+"""One peer's socket: moves bytes between the transport and a `ServerSession`, and carries out what its events ask.
+
+The session decides nothing and this decides little: who may publish is the `PublishGate`'s word, who may watch the
+`PlayGate`'s. A peer can end its own connection and nothing else: whatever goes wrong while its bytes are handled is
+caught in `_contain`. There is no timer here: the server calls `sweep` once a second.
+
+How a connection ends: `_end` closes the publication or playback at once, tells the peer why, and leaves the socket open
+for `linger_ms` in which what the peer still sends is read and thrown away. A close before that could reset the
+connection and destroy the status that tells OBS to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import cast
+
+from rtmp_ingest import amf0, errors
+from rtmp_ingest.address_limits import AddressLimits
+from rtmp_ingest.events import Event, MetadataReceived, PlayRequested, PlayStopped, PublishRequested, Unpublished
+from rtmp_ingest.frames import Dropped, FrameReader, Hint, Output
+from rtmp_ingest.handshake import RANDOM_BYTES
+from rtmp_ingest.limits import RtmpSettings
+from rtmp_ingest.messages import Message
+from rtmp_ingest.play import RtmpViewer, RtmpWire
+from rtmp_ingest.session import Role, ServerSession
+from rtmp_ingest.stream_name import play_request, publish_request
+from streamd.clock import Clock
+from streamd.errors import LimitedError, ProtocolError, StreamdError
+from streamd.media.frames import EncodedFrame
+from streamd.media.ports import Playback, PlayGate, Publication, PublishGate
+from streamd.telemetry.log import Log
+from streamd.telemetry.metrics import Metrics
+
+# uvloop reads up to 256 000 bytes at once and goes on at once when its buffer was full: others get their turn first.
+_READ_BUDGET_BYTES = 200 * 1024
+_ABORT_AFTER_MS = 5_000
+_TCP_KEEPALIVE_S = 30
+_TCP_USER_TIMEOUT_MS = 30_000
+# Why we are not reading from a peer, as bits.
+_HELD, _BACKLOG, _TURN = 1, 2, 4
+# What a publisher that is sent away is told; anything else is "another encoder".
+_EVICTIONS = {
+    "cut": (errors.PUBLISH_DENIED, "This stream was taken off air"),
+    "shutdown": (errors.UNPUBLISH_SUCCESS, "The server is shutting down; connect again"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every connection of a server shares."""
+
+    gate: PublishGate
+    play_gate: PlayGate
+    clock: Clock
+    log: Log
+    metrics: Metrics
+    settings: RtmpSettings
+    addresses: AddressLimits
+    spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
+    opened: Callable[[Connection], bool]
+    closed: Callable[[Connection], None]
+
+
+class Connection(asyncio.Protocol):
+    """One peer. Implements `Publisher`."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._around = surroundings
+        self._clock = surroundings.clock
+        self._limits = surroundings.settings.limits
+        self._session: ServerSession  # made when the connection is admitted
+        self._transport: asyncio.Transport | None = None
+        self._frame_reader: FrameReader | None = None
+        self._publication: Publication | None = None
+        self._playback: Playback | None = None
+        self._viewer: RtmpViewer | None = None
+        self._decision: asyncio.Task[None] | None = None
+        self._end_reason = ""
+        self._pauses = 0
+        self._warned: set[str] = set()
+        self._opened_ms = self._phase_ms = self._ping_ms = self._clock.now_ms()
+        self._frames_count = 0
+        self._swept_frames_count = 0
+        self._room = ""
+        self.address = ""
+        self.peer = ""
+        self.is_admitted = False
+
+    # The transport's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername") or ("", 0)
+        self.address, self.peer = str(peer[0]), f"{peer[0]}:{peer[1]}"
+        self.is_admitted = self._around.opened(self)
+        if not self.is_admitted:
+            self._transport.abort()
+            return
+        self._session = ServerSession(limits=self._limits, random=os.urandom(RANDOM_BYTES))
+        self._transport.set_write_buffer_limits(high=self._limits.write_backlog_bytes)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _TCP_KEEPALIVE_S)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
+
+    def data_received(self, data: bytes) -> None:
+        if self._end_reason:
+            return
+        try:
+            events = self._session.receive(data, self._clock.now_ms())
+            if events:
+                self._handle(events)
+        except Exception as error:
+            self._contain(error)
+        self._flush()
+        if self._session.held_bytes > self._limits.held_bytes:
+            self._pause(_HELD)
+        if len(data) >= _READ_BUDGET_BYTES:
+            self._pause(_TURN)
+            asyncio.get_running_loop().call_soon(self._resume, _TURN)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.is_admitted:
+            return
+        self._end_reason = self._end_reason or ("peer_reset" if exc is not None else "peer_eof")
+        self._let_go()
+        if self._decision is not None:
+            self._decision.cancel()
+        self._transport = None
+        self._around.closed(self)
+        self._around.metrics.rtmp_sessions.labels(self._end_reason).inc()
+        # Port scanners and health checks of load balancers are not worth a line in everyone's log.
+        say = self._around.log.info if self._session.connected else self._around.log.debug
+        say(
+            "rtmp.session_closed",
+            stream=self._room,
+            peer=self.peer,
+            encoder=self._session.encoder,
+            seconds=(self._clock.now_ms() - self._opened_ms) // 1000,
+            frames=self._frames_count,
+            bytes=self._session.received_bytes,
+            odd=dict(self._session.counts),
+            reason=self._end_reason,
+        )
+
+    def pause_writing(self) -> None:
+        # A player's backlog is the fan-out's business. A publisher that does not read our answers is not read from.
+        if self._viewer is None:
+            self._pause(_BACKLOG)
+
+    def resume_writing(self) -> None:
+        self._resume(_BACKLOG)
+
+    # The server's and the gate's calls
+
+    def evict(self, reason: str) -> None:
+        """See `Publisher.evict`."""
+        code, description = _EVICTIONS.get(reason, (errors.PUBLISH_BAD_NAME, "Another encoder took over this stream"))
+        if reason == "shutdown":
+            self._session.request_reconnect(description)
+        self._end(reason, code, description)
+
+    def shut_down(self, reason: str) -> None:
+        """The server is about to stop."""
+        description = "The server is shutting down; connect again"
+        self._session.request_reconnect(description)
+        is_player = self._viewer is not None
+        self._end(reason, errors.PLAY_UNPUBLISH_NOTIFY if is_player else errors.UNPUBLISH_SUCCESS, description)
+
+    def abort(self) -> None:
+        """Close without another byte."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def sweep(self, now_ms: int) -> None:
+        """Look after time: called about once a second."""
+        if self._end_reason:
+            if now_ms - self._phase_ms >= _ABORT_AFTER_MS:
+                self.abort()
+            return
+        if self._frames_count != self._swept_frames_count:
+            self._swept_frames_count = self._frames_count
+            self._phase_ms = now_ms
+        phase, allowed_ms = self._phase()
+        if allowed_ms and now_ms - self._phase_ms >= allowed_ms:
+            self._end(f"{phase}_timeout", errors.PUBLISH_REJECTED, "Nothing was received for too long")
+        elif now_ms - self._ping_ms >= self._limits.ping_ms:
+            self._ping_ms = now_ms
+            self._session.ping(now_ms)
+            self._flush()
+
+    def _phase(self) -> tuple[str, int]:
+        """What we are waiting for, and how long it may take in all; 0 is for ever."""
+        session, limits = self._session, self._limits
+        if not session.handshaken:
+            return "handshake", limits.handshake_ms
+        if not session.connected:
+            return "connect", limits.connect_ms
+        if session.role is Role.IDLE:
+            return "publish", limits.publish_ms
+        if session.role is Role.PUBLISHING:
+            return "media", limits.idle_media_ms if self._frames_count else limits.first_media_ms
+        return "play", 0
+
+    # Events
+
+    def _handle(self, events: list[Event]) -> None:
+        outputs: list[Output] = []
+        reader = self._frame_reader
+        for event in events:
+            if type(event) is Message:
+                if reader is not None:
+                    reader.receive(event, outputs)
+                continue
+            if outputs:
+                self._deliver(outputs)
+                outputs = []
+            self._on_event(event)
+            reader = self._frame_reader
+        if outputs:
+            self._deliver(outputs)
+
+    def _deliver(self, outputs: list[Output]) -> None:
+        publication = self._publication
+        if publication is None:
+            return
+        push = publication.push
+        for output in outputs:
+            if type(output) is EncodedFrame:
+                self._frames_count += 1
+                push(output)
+            elif type(output) is Dropped:
+                publication.count(output.word)
+                self._warn(output.word)
+            elif type(output) is Hint:
+                publication.hint(output.values)
+            else:
+                publication.announce(output)  # type: ignore[arg-type]  # `type is` does not narrow a NamedTuple union
+
+    def _warn(self, word: str) -> None:
+        """Once for each word: a host who sends MP3 should find that in the log without drowning it."""
+        if word not in self._warned and len(self._warned) < 32:
+            self._warned.add(word)
+            self._around.log.warning("rtmp.media_dropped", stream=self._room, peer=self.peer, what=word)
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case PublishRequested():
+                self._decision = self._around.spawn(self._decide_publish(event))
+            case PlayRequested():
+                self._decision = self._around.spawn(self._decide_play(event))
+            case MetadataReceived(values=values):
+                if self._publication is not None:
+                    self._publication.hint({key: amf0.plain(value) for key, value in values.items()})
+            case Unpublished(reason=reason):
+                self._let_go(reason)
+            case PlayStopped(reason=reason):
+                self._end(reason)
+            case Message():
+                raise AssertionError("media goes the short way")
+
+    def _let_go(self, reason: str = "") -> None:
+        """Give back what the connection held of the outside."""
+        publication, self._publication = self._publication, None
+        playback, self._playback = self._playback, None
+        self._frame_reader = None
+        self._phase_ms = self._clock.now_ms()
+        if publication is not None:
+            publication.close(reason or self._end_reason)
+        if playback is not None:
+            playback.close()
+
+    # Decisions
+
+    async def _decide_publish(self, event: PublishRequested) -> None:
+        try:
+            self._require_patience()
+            request = publish_request(event, peer=self.peer, name_bytes=self._limits.name_bytes)
+            publication = await self._around.gate.open(request, self)
+        except StreamdError as error:
+            self._refuse_publish(error)
+        except Exception as error:
+            self._contain(error)
+        else:
+            if self._end_reason:
+                publication.close(self._end_reason)
+            else:
+                self._accept_publish(publication)
+
+    def _require_patience(self) -> None:
+        """Raises LimitedError for an address that has been refused too often."""
+        retry_after_ms = self._around.addresses.retry_after_ms(self.address, self._clock.now_ms())
+        if retry_after_ms:
+            raise LimitedError(
+                "Too many refused attempts from this address",
+                retry_after_ms=retry_after_ms,
+                fix=f"correct the stream key and wait {retry_after_ms // 1000 + 1} s",
+                code="address_limited",
+            )
+
+    def _accept_publish(self, publication: Publication) -> None:
+        self._publication = publication
+        self._frame_reader = FrameReader(limits=self._limits)
+        self._room = publication.room
+        self._phase_ms = self._clock.now_ms()
+        self._frames_count = self._swept_frames_count = 0
+        self._around.metrics.publications.labels("rtmp").inc()
+        try:
+            self._handle(self._session.accept_publish())
+        except Exception as error:
+            self._contain(error)
+        self._flush()
+        self._resume(_HELD)
+
+    def _refuse_publish(self, error: StreamdError) -> None:
+        if self._end_reason:
+            return
+        refusal = errors.publish_refusal(error)
+        self._around.metrics.publish_refused.labels(error.code).inc()
+        if refusal.code == errors.PUBLISH_DENIED:
+            self._around.addresses.fail(self.address, self._clock.now_ms())
+        self._around.log.info("rtmp.publish_refused", peer=self.peer, code=error.code, why=error.why)
+        self._end(f"refused_{error.code}", refusal.code, refusal.description)
+
+    async def _decide_play(self, event: PlayRequested) -> None:
+        viewer = RtmpViewer(
+            sink=cast(asyncio.Transport, self._transport),
+            begin=lambda: self._accept_play(is_reset=event.is_reset),
+            end=self._end_play,
+        )
+        self._viewer = viewer
+        try:
+            request = play_request(
+                event, peer=self.peer, app=self._around.settings.app, name_bytes=self._limits.name_bytes
+            )
+            playback = await self._around.play_gate.play(request, RtmpWire(stream_id=event.stream_id), viewer)
+        except StreamdError as error:
+            refusal = errors.play_refusal(error)
+            self._end(f"refused_{error.code}", refusal.code, refusal.description)
+        except Exception as error:
+            self._contain(error)
+        else:
+            self._playback = playback
+            if self._end_reason:
+                self._let_go()
+            else:
+                self._room = request.room
+                viewer.begin()
+
+    def _accept_play(self, *, is_reset: bool) -> None:
+        try:
+            self._handle(self._session.accept_play(is_reset=is_reset))
+        except Exception as error:
+            self._contain(error)
+        self._flush()
+        self._resume(_HELD)
+
+    def _end_play(self, reason: str) -> None:
+        self._end(reason, is_abrupt=reason != "ended")
+
+    # Ending
+
+    def _contain(self, error: Exception) -> None:
+        """The one place where a peer's failure stops."""
+        if isinstance(error, ProtocolError):
+            self._around.log.info("rtmp.protocol_error", stream=self._room, peer=self.peer, what=error.one_line())
+            self._end(error.code)
+        else:
+            self._around.log.exception("rtmp.session_failed", stream=self._room, peer=self.peer)
+            self._end("internal", errors.PUBLISH_REJECTED, "Internal error")
+
+    def _end(self, reason: str, code: str = "", description: str = "", *, is_abrupt: bool = False) -> None:
+        """Say goodbye. Idempotent: the first reason counts."""
+        if self._end_reason:
+            return
+        self._end_reason = reason
+        self._let_go(reason)
+        if self._transport is None:
+            return
+        if is_abrupt:
+            self._transport.abort()
+            return
+        if code:
+            self._session.end(code, description)
+        self._flush()
+        self._resume(self._pauses)
+        asyncio.get_running_loop().call_later(self._limits.linger_ms / 1000, self._close)
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _flush(self) -> None:
+        data = self._session.data_to_send()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    def _pause(self, why: int) -> None:
+        if not self._pauses and self._transport is not None:
+            self._transport.pause_reading()
+        self._pauses |= why
+
+    def _resume(self, why: int) -> None:
+        if not self._pauses:
+            return
+        self._pauses &= ~why
+        if not self._pauses and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
