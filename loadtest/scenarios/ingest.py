@@ -1,0 +1,106 @@
+"""What a publisher costs: streamd with LL-HLS and the FLV cache on, against nginx-rtmp with HLS, in one window.
+
+Every stream is pushed twice, by one ffmpeg to each server, all from one file. CPU time of the two servers is read over
+the same windows, so whatever else the machine does hits both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pstats
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+
+from loadtest import clips
+from loadtest.machine import resident_bytes
+from loadtest.peers import MediaServer, NginxRtmp, Streamd
+from loadtest.report import Figure, Report, Table, sampled
+from loadtest.stage import Stage, open_stage
+from streamd.ffmpeg import push_argv
+
+SUMMARY = "CPU per stream-second of ingest against nginx-rtmp, ffmpeg as publisher"
+_SETTLE_S = 8.0  # first segments, playlists and caches are there
+_TARGET_RATIO = 0.9
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Defaults: about two minutes."""
+    parser.add_argument("--streams", type=int, default=20)
+    parser.add_argument("--windows", type=int, default=5)
+    parser.add_argument("--window-s", type=float, default=20.0)
+    parser.add_argument("--lean", action="store_true", help="our own publishers in place of ffmpeg")
+    parser.add_argument("--profile", type=Path, help="run streamd under cProfile (slower!) and write its findings here")
+
+
+def run(arguments: argparse.Namespace) -> Report:
+    """Both servers side by side."""
+    names = [f"stream-{index}" for index in range(arguments.streams)]
+    with open_stage() as stage:
+        profile = arguments.profile.resolve() if arguments.profile else None
+        ours = stage.server(Streamd(stage.folder / "streamd", rooms=names, profile=profile))
+        peer = stage.server(NginxRtmp(stage.folder / "nginx"))
+        for server in (ours, peer):
+            publish(stage, server, names, lean=arguments.lean)
+        stage.wait(_SETTLE_S, "settling")
+        groups = {server.name: server.pids() for server in (ours, peer)}
+        windows = [
+            stage.cpu_of(groups, arguments.window_s, f"window {index + 1} of {arguments.windows}")
+            for index in range(arguments.windows)
+        ]
+        memory = {name: resident_bytes(pids) for name, pids in groups.items()}
+    figures = _figures(windows, (ours.name, peer.name), arguments.streams)
+    rows = tuple((name, memory[name] / 2**20) for name in memory)
+    tables = [Table(title="Resident memory", columns=("server", "MiB"), rows=rows)]
+    if profile:
+        tables.append(_hottest(profile))
+    return Report(
+        scenario="ingest",
+        title=f"Ingest: {arguments.streams} publishers of {clips.TOTAL_BPS / 1e6:.0f} Mb/s",
+        command="",
+        figures=figures,
+        tables=tuple(tables),
+        notes=(
+            "streamd: LL-HLS (2 s segments, 500 ms parts, window of 10) and FLV cache on, nobody watching. nginx-rtmp: "
+            "HLS with hls_fragment 1s, chunk_size 60000, one worker, files in /dev/shm.",
+            f"Publishers: {'our replayer' if arguments.lean else 'ffmpeg -re -stream_loop -1 -c copy'}, one for each "
+            "stream and server; 1280×720 at 30 fps, key frame every 2 s, AAC at 48 kHz.",
+            f"Median of {arguments.windows} windows of {arguments.window_s:.0f} s; the ratio is of each window.",
+        ),
+    )
+
+
+def publish(stage: Stage, server: MediaServer, names: Sequence[str], *, lean: bool) -> list[int]:
+    """Put `names` on air and return the pids of who does it."""
+    clip = clips.source_clip()
+    urls = [server.publish_url(name) for name in names]
+    if lean:
+        job = {"urls": urls, "clip": str(clip), "loop_ms": clips.SECONDS * 1000}
+        return [stage.generator("publishers", job).pid]
+    return [stage.child(f"ffmpeg-{server.name}", push_argv(clip, url, loop=True)).pid for url in urls]
+
+
+def _figures(windows: Sequence[dict[str, float]], names: tuple[str, str], streams: int) -> tuple[Figure, ...]:
+    ours, peer = names
+    unit = "ms CPU a stream-second"
+    return (
+        sampled(f"{ours} / {peer}", [window[ours] / window[peer] for window in windows], most=_TARGET_RATIO),
+        sampled(ours, [window[ours] / streams for window in windows], unit=unit),
+        sampled(peer, [window[peer] / streams for window in windows], unit=unit),
+    )
+
+
+def _hottest(profile: Path, count: int = 30) -> Table:
+    """The functions that take most time of their own."""
+    stats = pstats.Stats(str(profile), stream=StringIO())
+    # The loop's own entry holds the time that it slept.
+    busy = [item for item in stats.stats.items() if "run_until_complete" not in item[0][2]]  # type: ignore[attr-defined]
+    entries = sorted(busy, key=lambda item: item[1][2], reverse=True)[:count]
+    whole = sum(timing[2] for _, timing in busy)
+    rows = tuple(
+        (f"{Path(place[0]).name}:{place[1]} {place[2]}", timing[1], timing[2], 100 * timing[2] / whole)
+        for place, timing in entries
+    )
+    return Table(
+        title="Where streamd's time goes (cProfile, own time)", columns=("function", "calls", "s", "%"), rows=rows
+    )
