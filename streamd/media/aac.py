@@ -46,13 +46,15 @@ def track_from_config(asc: bytes, *, track_id: int = 0) -> AudioTrack:
         if found is not None:
             has_sbr, has_ps = True, found[1]
             rate_hz = found[0]
+    if rate_hz not in (core_hz, 2 * core_hz):
+        raise BitstreamError(f"SBR that makes {rate_hz} Hz of {core_hz} Hz")
     return AudioTrack(
         codec=Codec.AAC,
         config=asc,
         codec_string=f"mp4a.40.{_PS if has_ps else _SBR if has_sbr else kind}",
         sample_rate_hz=rate_hz,
         channel_count=2 if has_ps and channels == 1 else channels,
-        samples_per_frame=max(1, frame_samples * rate_hz // core_hz),
+        samples_per_frame=frame_samples * rate_hz // core_hz,
         track_id=track_id,
     )
 

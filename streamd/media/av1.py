@@ -59,42 +59,47 @@ def temporal_unit(data: bytes, start: int) -> AccessUnit:
     `is_sync` means that its first frame is a shown key frame. `parameter_sets` holds the sequence header OBUs, which
     stay in the payload as well: a sync sample has them in band. Raises BitstreamError where sizes do not add up.
     """
-    kept: list[tuple[int, int, bytes]] = []
+    kept: list[bytes] = []
     headers: list[bytes] = []
     whole = True
     sync: bool | None = None
     at = start
     end = len(data)
-    while at < end:
-        first = data[at]
-        kind = first >> 3 & 15
-        body = at + 1 + (first >> 2 & 1)
-        if first & 2:
-            size, body = _leb128(data, body)
-            after = body + size
-        else:
-            after = end  # only the last OBU of a sample may leave its size out
-        if after > end or body > end:
-            raise BitstreamError("an OBU reaches beyond its temporal unit")
-        if kind in _DROPPED or not first & 2:
+    for _ in range(_OBUS_PER_UNIT):
+        if at == end:
+            break
+        kind, body, after = _obu(data, at)
+        if kind in _DROPPED:
             whole = False
-        if kind not in _DROPPED:
-            kept.append(
-                (at, after, b"") if first & 2 else (body, after, _header_with_size(data[at:body], after - body))
-            )
-            if kind == SEQUENCE_HEADER:
-                headers.append(_sized(data[body:after]))
-            elif sync is None and kind in (FRAME, FRAME_HEADER):
-                sync = body < after and data[body] >> 4 == 1  # show_existing_frame 0, frame_type KEY, show_frame 1
-        if len(kept) > _OBUS_PER_UNIT:
-            raise BitstreamError(f"more than {_OBUS_PER_UNIT} OBUs in one temporal unit")
+        elif data[at] & 2:
+            kept.append(data[at:after])
+        else:
+            whole = False
+            kept.append(_with_size(data[at:body], data[body:after]))
+        if kind == SEQUENCE_HEADER:
+            headers.append(_sized(data[body:after]))
+        elif sync is None and kind in (FRAME, FRAME_HEADER):
+            sync = body < after and data[body] >> 4 == 1  # show_existing_frame 0, frame_type KEY, show_frame 1
         at = after
+    else:
+        raise BitstreamError(f"more than {_OBUS_PER_UNIT} OBUs in one temporal unit")
     sets = tuple(headers) or None
     if sync is None:
         return _new(AccessUnit, (b"", False, sets))
-    if whole:
-        return _new(AccessUnit, (data[start:], sync, sets))
-    return _new(AccessUnit, (b"".join([header + data[begin:stop] for begin, stop, header in kept]), sync, sets))
+    return _new(AccessUnit, (data[start:] if whole else b"".join(kept), sync, sets))
+
+
+def _obu(data: bytes, at: int) -> tuple[int, int, int]:
+    """The type of the OBU at `at`, where its body begins and where it ends. The last one may leave its size out."""
+    first = data[at]
+    body = at + 1 + (first >> 2 & 1)
+    after = len(data)
+    if first & 2:
+        size, body = _leb128(data, body)
+        after = body + size
+    if after > len(data) or body > len(data):
+        raise BitstreamError("an OBU reaches beyond its temporal unit")
+    return first >> 3 & 15, body, after
 
 
 def _leb128(data: bytes, at: int) -> tuple[int, int]:
@@ -118,14 +123,14 @@ def _leb128_bytes(value: int) -> bytes:
     return bytes(coded)
 
 
-def _header_with_size(header: bytes, size: int) -> bytes:
-    """An OBU header of one or two bytes, with the size that it lacked."""
-    return bytes((header[0] | 2,)) + header[1:] + _leb128_bytes(size)
+def _with_size(header: bytes, body: bytes) -> bytes:
+    """An OBU with a header of one or two bytes, given the size that it lacked."""
+    return bytes((header[0] | 2,)) + header[1:] + _leb128_bytes(len(body)) + body
 
 
 def _sized(sequence_header: bytes) -> bytes:
     """A sequence header OBU in its one canonical form."""
-    return bytes((SEQUENCE_HEADER << 3 | 2,)) + _leb128_bytes(len(sequence_header)) + sequence_header
+    return _with_size(bytes((SEQUENCE_HEADER << 3,)), sequence_header)
 
 
 def track_from_av1c(av1c: bytes, *, track_id: int = 0) -> VideoTrack:
