@@ -170,10 +170,13 @@ class Settings(BaseSettings):
     @property
     def rtmp_url(self) -> str:
         """What goes into an encoder's "server" field."""
-        public_host = urlsplit(self.public_url).hostname
-        host = reachable(public_host or self.rtmp.host)
-        port = "" if self.rtmp.port == 1935 else f":{self.rtmp.port}"
-        return f"rtmp://{host}{port}/live"
+        host = reachable(urlsplit(self.public_url).hostname or self.rtmp.host)
+        return f"rtmp://{host}:{self.rtmp.port}/live"
+
+    @property
+    def loopback_rtmp_url(self) -> str:
+        """The same, for a process on this machine."""
+        return f"rtmp://{reachable(self.rtmp.host)}:{self.rtmp.port}/live"
 
 
 def reachable(host: str) -> str:

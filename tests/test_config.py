@@ -149,8 +149,8 @@ def test_variables_that_kubernetes_adds_are_explained(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "origin", "rtmp"),
     [
-        ({}, "http://127.0.0.1:8080", "rtmp://127.0.0.1/live"),
-        ({"STREAMD_HTTP_HOST": "::", "STREAMD_RTMP_HOST": "::"}, "http://[::1]:8080", "rtmp://[::1]/live"),
+        ({}, "http://127.0.0.1:8080", "rtmp://127.0.0.1:1935/live"),
+        ({"STREAMD_HTTP_HOST": "::", "STREAMD_RTMP_HOST": "::"}, "http://[::1]:8080", "rtmp://[::1]:1935/live"),
         (
             {"STREAMD_PUBLIC_URL": "https://live.example.com/", "STREAMD_RTMP_PORT": "1940"},
             "https://live.example.com",

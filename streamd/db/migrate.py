@@ -7,6 +7,7 @@ DDL is not transactional on MySQL, so a revision holds one statement that change
 from __future__ import annotations
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,8 @@ def missing(url: str) -> list[str]:
 
 
 def _config() -> Config:
+    # Two lines about dialects at every start; what was applied is returned to whoever asked for it.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config

@@ -1,0 +1,78 @@
+"""What `serve --demo` adds: a room with a well-known key, and the synthetic programme on air in it.
+
+The programme is a child process of ours: it draws and encodes, which has no place in the server's loop. It yields to a
+real encoder by itself (the gate refuses it, and it waits), so all there is to do here is to keep it running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+from streamd.accounts.rooms import Rooms
+from streamd.errors import ConflictError
+from streamd.telemetry.log import Log
+
+ROOM = "demo"
+STREAM_KEY = "demo-key"
+TITLE = "The streamd demo"
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+_SETTLED_S = 60.0  # a child that ran for so long starts the waiting anew
+_FAREWELL_S = 2.0
+
+
+async def seed(rooms: Rooms) -> None:
+    """Make the room unless it is there; one whose key was rotated keeps its new key."""
+    if not await rooms.exists(ROOM):
+        try:
+            await rooms.create(ROOM, title=TITLE, stream_key=STREAM_KEY)
+        except ConflictError:
+            return  # another process was quicker
+
+
+async def keep_programme(*, log: Log, command: tuple[str, ...] | None = None) -> None:
+    """Run the programme for ever, again and with growing patience when it ends.
+
+    Cancel-safe: yes; the child ends with us.
+    """
+    command = command or (sys.executable, "-m", "streamd", "programme", ROOM, "--until-stdin-closes")
+    wait_s = _FIRST_WAIT_S
+    loop = asyncio.get_running_loop()
+    while True:
+        began_s = loop.time()
+        code = await _run_child(command)
+        if loop.time() - began_s >= _SETTLED_S:
+            wait_s = _FIRST_WAIT_S
+        log.warning("demo.programme_ended", code=code, again_in_ms=int(wait_s * 1_000))
+        await asyncio.sleep(wait_s)
+        wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+def end_when_stdin_closes() -> None:
+    """In the child: take the closing of standard input as SIGTERM."""
+
+    def read() -> None:
+        if not os.read(sys.stdin.fileno(), 4_096):
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), read)
+
+
+async def _run_child(command: tuple[str, ...]) -> int:
+    # Its standard input is a pipe that nobody writes to: when we are gone, even by kill -9, it closes, and so the child
+    # knows. It would otherwise go on pushing to whoever listens on that port next.
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(_FAREWELL_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()

@@ -1,0 +1,28 @@
+"""Watches whether the event loop is held up: everything this process does for anybody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from streamd.clock import Clock
+from streamd.telemetry.log import Log
+from streamd.telemetry.metrics import Metrics
+
+TICK_MS = 100
+WORTH_A_LINE_MS = 250
+# A stall that lasts is one story: told at most this often.
+QUIET_MS = 10_000
+
+
+async def watch_loop_lag(*, clock: Clock, metrics: Metrics, log: Log) -> None:
+    """Measure for ever how late a timer fires. Cancel-safe: yes."""
+    told_ms = -QUIET_MS
+    while True:
+        due_ms = clock.now_ms() + TICK_MS
+        await asyncio.sleep(TICK_MS / 1_000)
+        now_ms = clock.now_ms()
+        lag_ms = max(0, now_ms - due_ms)
+        metrics.loop_lag_seconds.observe(lag_ms / 1_000)
+        if lag_ms >= WORTH_A_LINE_MS and now_ms - told_ms >= QUIET_MS:
+            told_ms = now_ms
+            log.warning("loop.held_up", lag_ms=lag_ms)
