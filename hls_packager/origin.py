@@ -1,0 +1,120 @@
+"""The HLS origin of this worker: which room has which renditions on offer, and what outlives a programme.
+
+Opens a store for each programme, with media and discontinuity sequence numbers that never go back: they follow the
+clock, so that a restarted process goes on above the numbers of the old one without having kept them, and they follow
+the room's last programme where that is further. Owned by the composition root, which calls `sweep` now and then.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from hls_packager.model import Cadence, HlsSettings
+from hls_packager.playlist import multivariant
+from hls_packager.store import SegmentStore
+from streamd.clock import Clock
+
+_ROOMS_REMEMBERED = 4_096
+# Segments last half a second at least on average, so a clock that counts half seconds is never behind.
+_MSN_STEP_MS = 500
+# ExoPlayer reads EXT-X-DISCONTINUITY-SEQUENCE into 32 bits with a sign (HlsPlaylistParser.java): seconds since 2020.
+_DISCONTINUITY_ZERO_MS = 1_577_836_800_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Remembered:
+    next_msn: int
+    next_discontinuity: int
+    cadence: Cadence | None
+
+
+class Origin:
+    """See the module's promise."""
+
+    def __init__(self, *, clock: Clock, settings: HlsSettings) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._rooms: dict[str, dict[str, SegmentStore]] = {}
+        self._remembered: OrderedDict[tuple[str, str], _Remembered] = OrderedDict()
+
+    def open(self, room: str, rendition: str = "source") -> SegmentStore:
+        """A store for a new programme. What the room offered under that name before is withdrawn."""
+        self.close(room, rendition)
+        utc_ms = self._clock.utc_ms()
+        past = self._remembered.get((room, rendition))
+        renditions = self._rooms.setdefault(room, {})
+        store = SegmentStore(
+            room=room,
+            rendition=rendition,
+            clock=self._clock,
+            settings=self._settings,
+            first_msn=max(utc_ms // _MSN_STEP_MS, past.next_msn if past else 0),
+            discontinuity_sequence=max(
+                (utc_ms - _DISCONTINUITY_ZERO_MS) // 1_000, past.next_discontinuity if past else 0, 0
+            ),
+            cadence=past.cadence if past else None,
+            siblings=lambda: (each for name, each in renditions.items() if name != rendition),
+        )
+        renditions[rendition] = store
+        return store
+
+    def close(self, room: str, rendition: str) -> None:
+        """Withdraw a rendition; who waits for it is sent home. Harmless where there is none."""
+        renditions = self._rooms.get(room, {})
+        store = renditions.pop(rendition, None)
+        if not renditions:
+            self._rooms.pop(room, None)
+        if store is None:
+            return
+        store.finish()
+        next_msn, next_discontinuity = store.next_numbers
+        remembered = self._remembered
+        remembered[room, rendition] = _Remembered(
+            next_msn=next_msn, next_discontinuity=next_discontinuity, cadence=store.cadence
+        )
+        remembered.move_to_end((room, rendition))
+        if len(remembered) > _ROOMS_REMEMBERED:
+            remembered.popitem(last=False)
+
+    def find(self, room: str, rendition: str) -> SegmentStore | None:
+        """The store of a rendition that is on offer: on air, paused, or ended a moment ago."""
+        renditions = self._rooms.get(room)
+        return renditions.get(rendition) if renditions is not None else None
+
+    def renditions(self, room: str) -> Iterable[SegmentStore]:
+        """All stores of a room, in the order they were opened."""
+        return tuple(self._rooms.get(room, {}).values())
+
+    def multivariant(self, room: str, *, query: str = "") -> str | None:
+        """The playlist of the room's playlists; None until one of them is playable."""
+        variants = [variant for store in self.renditions(room) if (variant := store.variant()) is not None]
+        return multivariant(variants, query=query) if variants else None
+
+    def sweep(self) -> None:
+        """Forget what nobody can be expected to fetch any more. Once in a few seconds is often enough."""
+        now_ms = self._clock.now_ms()
+        for store in list(self._stores()):
+            store.forget_expired()
+            if store.last_call_ms is not None and store.last_call_ms <= now_ms:
+                self.close(store.room, store.rendition)
+
+    def release_waiting(self) -> None:
+        """Answer every waiting viewer with what there is."""
+        for store in list(self._stores()):
+            store.release_waiting()
+
+    @property
+    def resident_bytes(self) -> int:
+        """Media held in memory."""
+        return sum(store.resident_bytes for store in self._stores())
+
+    @property
+    def waiting_count(self) -> int:
+        """Viewers whose request is held open."""
+        return sum(store.waiting_count for store in self._stores())
+
+    def _stores(self) -> Iterator[SegmentStore]:
+        for renditions in self._rooms.values():
+            yield from renditions.values()

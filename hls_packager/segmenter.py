@@ -1,0 +1,246 @@
+"""From a stream's frames to closed parts and segments: the pure heart of the packager.
+
+In: repaired frames on the stream's timeline, in arrival order. Out, from the same call: events, in the order a store
+applies them. One segmenter lives as long as its playlist: through pauses, returns of the encoder, changed resolutions.
+
+Invariants
+- `EpochDecided` comes first, once, and never changes.
+- Every part is decodable under the tracks of its segment; a track is on air only while its frames flow, because players
+  wait for a track that was promised (a muxed stream without its sound stands still).
+- One changed configuration gives one discontinuity. Repeated headers, and an encoder that returns with the same ones,
+  give none.
+
+Waiting for a key frame: a late, lost, returned or changed *audio* track is taken up or dropped at the next key frame of
+the video; a programme of sound alone changes at once. Not here: cutting within one set of tracks (cutter), boxes,
+playlists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hls_packager.cutter import Cutter, KeyFrames
+from hls_packager.model import Cadence, Epoch, EpochDecided, Event, HlsSettings, TrackSet
+from hls_packager.planner import plan
+from hls_packager.probe import Probe
+from streamd.media.frames import EncodedFrame
+from streamd.media.tracks import AudioTrack, Track, VideoTrack
+
+_NOTHING: tuple[Event, ...] = ()
+_HELD_SOUNDS = 512
+# A hostile encoder may advance its clock by one tick a frame; a part never holds more frames than this.
+_PART_FRAMES = 2_400
+
+
+class Segmenter:
+    """See the module's promise."""
+
+    __slots__ = (
+        "_announced",
+        "_audio",
+        "_cutter",
+        "_held",
+        "_keys",
+        "_memory",
+        "_probe",
+        "_settings",
+        "_tracks",
+        "_video",
+        "dropped_frames",
+        "epoch",
+    )
+
+    def __init__(self, *, settings: HlsSettings, memory: Cadence | None = None) -> None:
+        """`memory`: the cadence of the room's last programme, if it is known."""
+        self._settings = settings
+        self._memory = memory
+        self.epoch: Epoch | None = None
+        self.dropped_frames = 0  # undecodable, or of a track that waits for a key frame
+        self._announced = TrackSet()
+        self._probe: Probe | None = Probe(settings=settings, memory=memory, announced=self._announced)
+        self._cutter: Cutter | None = None
+        self._keys = KeyFrames()
+        self._tracks = TrackSet()  # of the last segment that was opened
+        # The very objects that on-air frames point at: what `push` compares.
+        self._video: Track | None = None
+        self._audio: Track | None = None
+        self._held: list[EncodedFrame] = []  # sounds of a track that waits for a key frame
+
+    @property
+    def cadence(self) -> Cadence | None:
+        """What the room's next programme may count on."""
+        memory, longest_us = self._memory, self._keys.longest_us
+        if memory is None or longest_us is None:
+            return memory
+        return Cadence(
+            frame=memory.frame,
+            constant=memory.constant,
+            gop_ms=longest_us // 1_000,
+            has_video=memory.has_video,
+            has_audio=memory.has_audio,
+        )
+
+    def announce(self, track: Track) -> None:
+        """A configuration arrived; frames may follow."""
+        self._announced = self._announced.having(track)
+        if self._probe is not None:
+            self._probe.announce(track)
+
+    def push(self, frame: EncodedFrame) -> Sequence[Event]:
+        """One frame. Nearly always it joins the open part and nothing is said."""
+        track = frame[0]
+        cutter = self._cutter
+        if cutter is not None:
+            if track is self._video:
+                pictures = cutter.pictures
+                if frame[1] < cutter.picture_cut and not frame[3] and len(pictures) < _PART_FRAMES:
+                    pictures.append(frame)
+                    return _NOTHING
+                return self._picture(cutter, frame)
+            if track is self._audio:
+                if frame[1] < cutter.sound_cut:
+                    if len(cutter.sounds) < _PART_FRAMES:
+                        cutter.sounds.append(frame)
+                    return _NOTHING
+                return self._sound(cutter, frame)
+        return self._elsewhere(frame)
+
+    def pause(self) -> list[Event]:
+        """The encoder is gone: everything taken so far, complete. A later `push` goes on in a new segment."""
+        events: list[Event] = []
+        if self._cutter is None and self._probe is not None and self._probe.usable:
+            events = self._start(self._probe)
+        if self._cutter is not None:
+            events += self._cutter.finish()
+        self._await_return()
+        return events
+
+    # --- the slow path of tracks on air ---
+
+    def _picture(self, cutter: Cutter, frame: EncodedFrame) -> Sequence[Event]:
+        if frame.is_sync:
+            wanted = TrackSet(video=cutter.tracks.video, audio=self._audio_wanted(cutter, frame))
+            if wanted != cutter.tracks:
+                return self._switch(cutter, wanted, frame)
+        elif frame.dts < cutter.picture_cut:
+            self.dropped_frames += 1
+            return _NOTHING
+        events = cutter.at_picture(frame)
+        return events + self._resume_at(frame) if cutter.broken else events
+
+    def _sound(self, cutter: Cutter, frame: EncodedFrame) -> Sequence[Event]:
+        events = cutter.at_sound(frame)
+        if cutter.broken:
+            return events + self._resume_at(frame)
+        if cutter.silent:
+            rest = [*cutter.sounds, frame]
+            events.append(self._begin(TrackSet(audio=cutter.tracks.audio), rest[0], discontinuity=True))
+            for sound in rest:
+                events += self.push(sound)
+        return events
+
+    def _resume_at(self, frame: EncodedFrame) -> list[Event]:
+        """`frame` lies beyond a hole in the programme."""
+        self._await_return()
+        return list(self.push(frame))
+
+    def _await_return(self) -> None:
+        """Nothing is on air until the tracks that were have shown up again."""
+        if self._cutter is not None:
+            self._tracks = self._cutter.tracks
+            self._memory = self.cadence
+        self._cutter = self._video = self._audio = None
+        self._held.clear()
+        self._keys.pause()
+        self._announced = TrackSet()
+        self._probe = Probe(settings=self._settings, memory=self._memory, announced=self._announced)
+
+    # --- frames of tracks that are not on air ---
+
+    def _elsewhere(self, frame: EncodedFrame) -> Sequence[Event]:
+        probe, cutter = self._probe, self._cutter
+        if probe is not None:
+            return self._start(probe) if probe.add(frame) else _NOTHING
+        assert cutter is not None, "either probing or on air"
+        track = frame.track
+        if isinstance(track, VideoTrack):
+            if track == cutter.tracks.video:
+                self._video = track
+                return self.push(frame)
+            if frame.is_sync:
+                wanted = TrackSet(video=track, audio=self._audio_wanted(cutter, frame))
+                return self._switch(cutter, wanted, frame)
+            self.dropped_frames += 1
+            return _NOTHING
+        return self._other_sound(cutter, track, frame)
+
+    def _other_sound(self, cutter: Cutter, track: AudioTrack, frame: EncodedFrame) -> Sequence[Event]:
+        if track == cutter.tracks.audio:
+            self._audio = track
+            return self.push(frame)
+        if cutter.tracks.video is None:
+            return self._switch(cutter, TrackSet(audio=track), frame)
+        self._held.append(frame)
+        if len(self._held) > _HELD_SOUNDS:
+            del self._held[: _HELD_SOUNDS // 2]
+            self.dropped_frames += _HELD_SOUNDS // 2
+        return _NOTHING
+
+    def _audio_wanted(self, cutter: Cutter, key: EncodedFrame) -> AudioTrack | None:
+        """The sound that goes with a segment beginning at `key`: the newest that flows."""
+        audio = cutter.tracks.audio
+        if audio is not None and cutter.tracks.video is None:
+            return audio
+        last = cutter.sounds[-1].dts if cutter.sounds else cutter.last_sound
+        if self._held:
+            track, dts = self._held[-1].track, self._held[-1].dts
+            assert isinstance(track, AudioTrack)
+            if audio is None or dts * audio.timescale_hz > last * track.timescale_hz:
+                return track
+        if audio is None:
+            return None
+        silence_us = key.dts * 1_000_000 // key.track.timescale_hz - last * 1_000_000 // audio.timescale_hz
+        return audio if silence_us < self._settings.silent_track_ms * 1_000 else None
+
+    # --- beginnings ---
+
+    def _start(self, probe: Probe) -> list[Event]:
+        """Go on air with what the probe has seen."""
+        events: list[Event] = []
+        tracks, cadence = probe.tracks(), probe.cadence()
+        self._probe = None
+        if self.epoch is None:
+            self.epoch = plan(cadence, self._settings)
+            events.append(EpochDecided(epoch=self.epoch, cadence=cadence))
+        self._memory = cadence
+        first = next(frame for frame in probe.frames if frame.track.is_video == tracks.lead.is_video)
+        changed = self._tracks != TrackSet() and self._tracks != tracks
+        events.append(self._begin(tracks, first, discontinuity=changed))
+        for frame in probe.frames:
+            if frame.dts * first.track.timescale_hz >= first.dts * frame.track.timescale_hz:
+                events += self.push(frame)
+        return events
+
+    def _begin(self, tracks: TrackSet, first: EncodedFrame, *, discontinuity: bool) -> Event:
+        """A cutter for `tracks` that opens its first segment at `first`."""
+        assert self.epoch is not None, "an epoch is decided before anything begins"
+        assert self._memory is not None
+        frame_us = int(self._memory.frame * 1_000_000)
+        if tracks.video is None and tracks.audio is not None:
+            frame_us = tracks.audio.samples_per_frame * 1_000_000 // tracks.audio.sample_rate_hz
+        self._cutter = Cutter(
+            epoch=self.epoch, settings=self._settings, tracks=tracks, frame_us=frame_us, keys=self._keys
+        )
+        self._video, self._audio = tracks.video, tracks.audio
+        return self._cutter.begin(first, discontinuity=discontinuity)
+
+    def _switch(self, cutter: Cutter, tracks: TrackSet, first: EncodedFrame) -> list[Event]:
+        """`first` begins a segment under other tracks."""
+        events = cutter.conclude(first)
+        held, self._held = self._held, []
+        kept = cutter.sounds if tracks.audio == cutter.tracks.audio else held
+        events.append(self._begin(tracks, first, discontinuity=True))
+        for sound in kept:
+            if sound.dts * first.track.timescale_hz >= first.dts * sound.track.timescale_hz:
+                events += self.push(sound)
+        return events + list(self.push(first))

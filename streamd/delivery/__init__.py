@@ -1,0 +1,1 @@
+"""Media over HTTP. Reads the HLS store or the live hub and owns nothing of either."""
