@@ -17,7 +17,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from rtmp_ingest import amf0, messages
@@ -195,10 +195,10 @@ class PublishClient(asyncio.Protocol):
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        # A cast: uvloop's transports do not derive from asyncio's.
+        self._transport = cast(asyncio.WriteTransport, transport)
         if self._handshake is not None:
-            transport.write(self._handshake.hello)
+            self._transport.write(self._handshake.hello)
 
     def data_received(self, data: bytes) -> None:
         try:
