@@ -100,6 +100,7 @@ class _Clock:
             self.last = -(-self.last * hz // self.hz)
             self.expected = -(-self.expected * hz // self.hz)
             self.error = self.slew = 0
+            self.source = None
         self.hz = hz
         self.track = track
         self.is_opus = track.codec is Codec.OPUS

@@ -13,6 +13,7 @@ All times are integers in milliseconds. Pure: arrival times are handed in.
 from __future__ import annotations
 
 _FIRST_BLOCK_MS = 2_000  # the burst in which encoders send what they had queued while connecting
+_FIRST_FRAMES_MS = 1_000  # how far apart the first frames of two tracks may stand
 _BLOCK_MS = 10_000
 _FALL_PER_BLOCK_MS = 5  # 500 ppm: five times what encoders' clocks are off
 _SLEW_DIVISOR = 200
@@ -53,10 +54,13 @@ class WallTime:
         self._block_end = timeline_ms + _FIRST_BLOCK_MS
         self._first = None
         self._low_blocks = 0
-        correction = now_ms - timeline_ms
+        # From a little earlier, since another track's first frame may stand before this one; not before the last end.
+        start = timeline_ms - _FIRST_FRAMES_MS
+        correction = -self._lead
         if last_end_ms is not None:
-            correction = max(correction, self.utc_ms(last_end_ms) - timeline_ms)
-        self._segments = [self._segments[1], (timeline_ms, correction, -self._lead)]
+            start = max(start, last_end_ms)
+            correction = max(correction, self.utc_ms(last_end_ms) - start)
+        self._segments = [self._segments[1], (start, correction, -self._lead)]
 
     def observe(self, timeline_ms: int, now_ms: int) -> None:
         """A frame that stands at `timeline_ms` arrived now."""
