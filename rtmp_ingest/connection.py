@@ -80,6 +80,7 @@ class Connection(asyncio.Protocol):
         self._viewer: RtmpViewer | None = None
         self._decision: asyncio.Task[None] | None = None
         self._end_reason = ""
+        self._farewell = ""  # the peer has said goodbye, and may still close by itself
         self._pauses = 0
         self._warned: set[str] = set()
         self._opened_ms = self._phase_ms = self._ping_ms = self._clock.now_ms()
@@ -130,7 +131,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.is_admitted:
             return
-        self._end_reason = self._end_reason or ("peer_reset" if exc is not None else "peer_eof")
+        self._end_reason = self._end_reason or self._farewell or ("peer_reset" if exc is not None else "peer_eof")
         self._let_go()
         if self._decision is not None:
             self._decision.cancel()
@@ -260,10 +261,11 @@ class Connection(asyncio.Protocol):
             case MetadataReceived(values=values):
                 if self._publication is not None:
                     self._publication.hint({key: amf0.plain(value) for key, value in values.items()})
-            case Unpublished(reason=reason):
-                self._let_go(reason)
-            case PlayStopped(reason=reason):
-                self._end(reason)
+            case Unpublished():
+                self._farewell = "unpublish"
+                self._let_go(self._farewell)
+            case PlayStopped():
+                self._end("play_stopped")
             case Message():
                 raise AssertionError("media goes the short way")
 
@@ -310,6 +312,7 @@ class Connection(asyncio.Protocol):
         self._publication = publication
         self._frame_reader = FrameReader(limits=self._limits)
         self._room = publication.room
+        self._farewell = ""
         self._phase_ms = self._clock.now_ms()
         self._frames_count = self._swept_frames_count = 0
         self._around.metrics.publications.labels("rtmp").inc()

@@ -39,16 +39,12 @@ class MetadataReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpublished:
-    """The publisher stopped in good order. `reason` is the command that said so."""
-
-    reason: str
+    """The publisher stopped in good order (FCUnpublish, deleteStream, closeStream). The connection may go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayStopped:
     """The player stopped in good order."""
-
-    reason: str
 
 
 # A `Message` among the events is audio or video of the accepted publication.

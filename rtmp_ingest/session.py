@@ -350,7 +350,7 @@ class ServerSession:
 
     def _fc_unpublish(self, command: Command, _stream_id: int, events: list[Event]) -> None:
         if self.role is Role.PUBLISHING:
-            self._stop("fc_unpublish", events)
+            self._stop(events)
         self._result(command, None, amf0.UNDEFINED)
 
     def _delete_stream(self, command: Command, _stream_id: int, events: list[Event]) -> None:
@@ -358,19 +358,19 @@ class ServerSession:
         number = command.number(1)
         self._stream_ids.discard(int(number) if number is not None and abs(number) < 2**32 else self._stream_id)
         if number is None or number == self._stream_id:
-            self._stop("delete_stream", events)
+            self._stop(events)
 
     def _close_stream(self, _command: Command, stream_id: int, events: list[Event]) -> None:
         if stream_id in (self._stream_id, 0):
-            self._stop("close_stream", events)
+            self._stop(events)
 
-    def _stop(self, reason: str, events: list[Event]) -> None:
+    def _stop(self, events: list[Event]) -> None:
         if self.role is Role.PUBLISHING:
             self._status("status", errors.UNPUBLISH_SUCCESS, "Stop publishing")
-            events.append(Unpublished(reason=reason))
+            events.append(Unpublished())
             self._become_idle()
         elif self.role is Role.PLAYING:
-            events.append(PlayStopped(reason=reason))
+            events.append(PlayStopped())
             self._become_idle()
 
     def _become_idle(self) -> None:
