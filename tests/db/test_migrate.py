@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from streamd.db.engine import open_engine, ping
-from streamd.db.migrate import missing, upgrade
+from streamd.db.migrate import SCRIPTS, missing, upgrade
 from streamd.db.tables import metadata, rooms
 from streamd.errors import SettingsError, UnavailableError
 from tests.support.ports import free_port
@@ -40,6 +41,13 @@ def test_upgrade_applies_what_is_missing_and_then_nothing(database_url: str) -> 
     assert upgrade(database_url) == expected
     assert upgrade(database_url) == []
     assert missing(database_url) == []
+
+
+def test_revisions_are_one_line_in_the_order_of_their_file_names() -> None:
+    scripts = ScriptDirectory(str(SCRIPTS))
+    line = [script.revision for script in scripts.walk_revisions()][::-1]
+    names = sorted(path.name for path in (SCRIPTS / "versions").glob("*.py"))
+    assert [name.partition("_")[0] for name in names] == line
 
 
 async def test_migrated_database_has_exactly_the_tables_of_the_code(engine: AsyncEngine) -> None:
