@@ -157,8 +157,13 @@ async def run_programme(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(seconds) as limit:
+
+            def leave() -> None:
+                if not limit.expired():  # a second signal comes while the first one is obeyed
+                    limit.reschedule(loop.time())
+
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, lambda: limit.reschedule(loop.time()))
+                loop.add_signal_handler(number, leave)
             await programme.run()
     except TimeoutError:
         if not limit.expired():
