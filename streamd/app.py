@@ -22,6 +22,9 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
+from hls_packager.model import HlsSettings
+from hls_packager.origin import Origin
+from hls_packager.packager import Packager
 from rtmp_ingest.limits import RtmpSettings
 from rtmp_ingest.server import RtmpServer
 from streamd import __version__, demo, preflight
@@ -38,11 +41,12 @@ from streamd.api.rooms import RoomsApi
 from streamd.clock import Clock, SystemClock
 from streamd.db.engine import open_engine, ping
 from streamd.delivery.flv import FlvDelivery
+from streamd.delivery.hls import HlsDelivery
 from streamd.live.directory import InProcessDirectory
 from streamd.live.fanout import FanOut
 from streamd.live.gate import StreamGate
 from streamd.live.hub import Hub, HubSettings
-from streamd.live.stream import StreamSettings, StreamState
+from streamd.live.stream import LiveStream, StreamSettings, StreamState
 from streamd.settings import Settings
 from streamd.telemetry import log as logging
 from streamd.telemetry.log import get_log
@@ -56,6 +60,7 @@ KEEPALIVE_S = 75.0
 BACKLOG = 1_024
 # Of the time for stopping, what viewers get to take what is queued for them.
 FAREWELL_S = 1.0
+ORIGIN_SWEEP_S = 2.0
 
 
 def run_node(settings: Settings, *, is_demo: bool, with_programme: bool) -> int:
@@ -80,6 +85,7 @@ async def _serve(settings: Settings, *, is_demo: bool, with_programme: bool) -> 
             tasks.create_task(node.rtmp.run())
             background = [
                 tasks.create_task(node.hub.run()),
+                tasks.create_task(_sweep(node.origin)),
                 tasks.create_task(watch_loop_lag(clock=node.clock, metrics=node.metrics, log=log)),
             ]
             if with_programme:
@@ -107,6 +113,8 @@ class Node:
     hub: Hub
     gate: StreamGate
     fanout: FanOut
+    origin: Origin
+    hls: HlsDelivery
     flv: FlvDelivery
     rtmp: RtmpServer
     http: web.AppRunner
@@ -122,6 +130,7 @@ class Node:
         for site in list(self.http.sites):
             await site.stop()
         self.gate.drain()
+        self.hls.close()
         self.fanout.close()
         self.flv.close()
         await self.rtmp.stop("shutdown", within_ms=within_ms // 2)
@@ -137,11 +146,30 @@ async def _open(stack: AsyncExitStack, settings: Settings) -> Node:
     keys = StreamKeys(engine=engine, clock=clock)
     secret = open_node_secret(settings.data_dir)
 
+    hls_settings = HlsSettings(
+        segment_ms=settings.hls.segment_ms,
+        part_ms=settings.hls.part_ms,
+        window_segments=settings.hls.window_segments,
+    )
+    origin = Origin(clock=clock, settings=hls_settings)
+
+    def sinks(stream: LiveStream) -> list[Packager]:
+        return [
+            Packager(
+                room=stream.room,
+                store=origin.open(stream.room),
+                settings=hls_settings,
+                log=get_log("hls"),
+                utc_ms=stream.timeline.utc_ms,
+            )
+        ]
+
     hub = Hub(
         clock=clock,
         directory=InProcessDirectory(worker="0", clock=clock),
         log=get_log("live"),
         settings=HubSettings(stream=StreamSettings(grace_ms=settings.live.grace_ms)),
+        sinks=sinks,
     )
     gate = StreamGate(
         hub=hub,
@@ -171,10 +199,11 @@ async def _open(stack: AsyncExitStack, settings: Settings) -> Node:
     )
     metrics.collect_from(hub.collect)
     metrics.collect_from(fanout.collect)
+    hls = HlsDelivery(origin=origin, rooms=rooms, clock=clock)
     flv = FlvDelivery(gate=fanout)
 
     application = web.Application()
-    application.add_routes(flv.routes())
+    application.add_routes([*hls.routes(), *flv.routes()])
     areas: list[Area] = [
         RoomsApi(rooms=rooms, live=_OnAir(hub), clock=clock),
         OperationsApi(metrics=metrics, checks={"database": lambda: ping(engine)}, version=__version__),
@@ -190,10 +219,18 @@ async def _open(stack: AsyncExitStack, settings: Settings) -> Node:
         hub=hub,
         gate=gate,
         fanout=fanout,
+        origin=origin,
+        hls=hls,
         flv=flv,
         rtmp=rtmp,
         http=http,
     )
+
+
+async def _sweep(origin: Origin) -> None:
+    while True:
+        await asyncio.sleep(ORIGIN_SWEEP_S)
+        origin.sweep()
 
 
 class _OnAir:
