@@ -31,7 +31,7 @@ export class DanmakuOverlay {
   private readonly bottom = new Places()
   private readonly smoothing: Smoothing<Bullet>
   private readonly pool: HTMLElement[] = []
-  private readonly flying = new Map<HTMLElement, Animation>()
+  private readonly flying = new Map<HTMLElement, { readonly id: string; readonly animation: Animation }>()
   private readonly pen = document.createElement('canvas').getContext('2d')
   private readonly observer: ResizeObserver
   private widthPx = 0
@@ -71,6 +71,13 @@ export class DanmakuOverlay {
     if (this.settings.on) this.fly({ message, own: true })
   }
 
+  /** Takes messages off the screen, and out of the queue. */
+  remove(ids: readonly string[]): void {
+    const gone = new Set(ids)
+    this.smoothing.drop((bullet) => gone.has(bullet.message.id))
+    for (const [element, { id }] of [...this.flying]) if (gone.has(id)) this.retire(element)
+  }
+
   apply(settings: DanmakuSettings): void {
     this.settings = settings
     this.allowed = keywordFilter(settings.blocked)
@@ -91,10 +98,7 @@ export class DanmakuOverlay {
 
   private clear(): void {
     this.smoothing.clear()
-    for (const [element, animation] of [...this.flying]) {
-      animation.cancel()
-      this.retire(element)
-    }
+    for (const element of [...this.flying.keys()]) this.retire(element)
   }
 
   private resize(widthPx: number, heightPx: number): void {
@@ -126,7 +130,7 @@ export class DanmakuOverlay {
     if (lane === null) return
     const element = this.dress(bullet, text, lane * this.linePx)
     const frames = [`translate3d(${this.widthPx}px,0,0)`, `translate3d(${-flight.widthPx}px,0,0)`]
-    this.launch(element, frames, this.lanes.durationMs(flight))
+    this.launch(element, bullet.message.id, frames, this.lanes.durationMs(flight))
   }
 
   private stand(bullet: Bullet, text: string): void {
@@ -136,7 +140,7 @@ export class DanmakuOverlay {
     const y = fromTop ? place * this.linePx : this.heightPx - (place + 1) * this.linePx
     const x = Math.round((this.widthPx - this.measure(text)) / 2)
     const still = `translate3d(${x}px,0,0)`
-    this.launch(this.dress(bullet, text, y), [still, still], STANDING_MS)
+    this.launch(this.dress(bullet, text, y), bullet.message.id, [still, still], STANDING_MS)
   }
 
   private measure(text: string): number {
@@ -157,27 +161,28 @@ export class DanmakuOverlay {
     return element
   }
 
-  private launch(element: HTMLElement, transforms: string[], durationMs: number): void {
+  private launch(element: HTMLElement, id: string, transforms: string[], durationMs: number): void {
     this.host.append(element)
     const animation = element.animate(
       transforms.map((transform) => ({ transform })),
       { duration: durationMs, easing: 'linear', fill: 'both' },
     )
-    this.flying.set(element, animation)
+    this.flying.set(element, { id, animation })
     animation.onfinish = () => this.retire(element)
   }
 
   private retire(element: HTMLElement): void {
-    const animation = this.flying.get(element)
-    if (animation) animation.onfinish = null
+    const flight = this.flying.get(element)
+    if (!flight) return
+    flight.animation.onfinish = null
     this.flying.delete(element)
     element.remove()
-    animation?.cancel()
+    flight.animation.cancel()
     if (this.pool.length < MAX_POOL) this.pool.push(element)
   }
 
   private hold(target: EventTarget | null, hold: boolean): void {
-    const animation = target instanceof HTMLElement ? this.flying.get(target) : undefined
+    const animation = target instanceof HTMLElement ? this.flying.get(target)?.animation : undefined
     if (hold) animation?.pause()
     else animation?.play()
   }

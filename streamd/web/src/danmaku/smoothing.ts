@@ -34,6 +34,12 @@ export class Smoothing<T> {
     this.pump()
   }
 
+  /** Forgets what waits and is unwanted. */
+  drop(unwanted: (item: T) => boolean): void {
+    const kept = this.waiting.filter((due) => !unwanted(due.item))
+    this.waiting.splice(0, this.waiting.length, ...kept)
+  }
+
   clear(): void {
     this.waiting.length = 0
     this.cancel?.()

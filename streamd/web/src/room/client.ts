@@ -24,6 +24,10 @@ export interface RoomParts {
   readonly onChange: () => void
   /** New messages to fly over the picture; `tickMs` is how long the server means them to last. */
   readonly onBullets: (bullets: readonly Danmaku[], tickMs: number) => void
+  /** One's own words, as soon as they are said. */
+  readonly onOwn: (message: Danmaku) => void
+  /** Messages that must not be seen any longer: taken back by a moderator, or one's own that was refused. */
+  readonly onRetracted: (ids: readonly string[]) => void
   readonly onLikes: (count: number) => void
 }
 
@@ -102,6 +106,7 @@ export class SocketRoomClient implements RoomClient {
     }
     const effects = this.state.event(name, payload)
     if (effects.bullets.length > 0) this.parts.onBullets(effects.bullets, this.state.pacing.tickMs)
+    if (effects.retracted.length > 0) this.parts.onRetracted(effects.retracted)
     if (effects.likes > 0) this.parts.onLikes(effects.likes)
     if (name === 'gap') this.askForPrecious(payload)
     this.parts.onChange()
@@ -158,9 +163,11 @@ export class SocketRoomClient implements RoomClient {
     const { color = '', mode = 'scroll' } = style
     const message: Danmaku = { seq: 0, id, user, text, color, mode, atMs: this.parts.utcNowMs() }
     this.state.sending(message)
+    this.parts.onOwn(message)
     this.parts.onChange()
     const refusal = await this.deliver({ id, text, ...style })
     this.state.judged(id, refusal)
+    if (refusal) this.parts.onRetracted([id])
     this.parts.onChange()
     return refusal
   }

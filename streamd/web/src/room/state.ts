@@ -29,11 +29,13 @@ type DanmakuLine = Extract<ChatLine, { kind: 'danmaku' }>
 /** What an event means beyond the view. */
 export interface Effects {
   readonly bullets: readonly Danmaku[]
+  /** Ids of messages that were taken back. */
+  readonly retracted: readonly string[]
   /** Hearts that others sent. */
   readonly likes: number
 }
 
-const NOTHING: Effects = { bullets: [], likes: 0 }
+const NOTHING: Effects = { bullets: [], retracted: [], likes: 0 }
 
 export class RoomState {
   link: LinkState = 'connecting'
@@ -83,7 +85,7 @@ export class RoomState {
     switch (name) {
       case 'likes':
         this.likes = number(said['total'], this.likes ?? 0)
-        return { bullets: [], likes: Math.max(0, number(said['delta'])) }
+        return { ...NOTHING, likes: Math.max(0, number(said['delta'])) }
       case 'online':
         this.online = number(said['count'])
         this.peak = number(said['peak'], this.peak ?? 0)
@@ -97,6 +99,8 @@ export class RoomState {
       case 'live':
         this.live = said['on_air'] === true
         return NOTHING
+      case 'retract':
+        return { ...NOTHING, retracted: this.onRetract(items(said['ids'])) }
       default:
         this.onSaying(name, said)
         return NOTHING
@@ -110,9 +114,6 @@ export class RoomState {
         return
       case 'notice':
         this.append({ kind: 'notice', key: this.key(said), text: text(said['text']) || text(said['message']) })
-        return
-      case 'retract':
-        this.onRetract(items(said['ids']))
         return
       case 'gap':
         this.onGap(said)
@@ -132,12 +133,13 @@ export class RoomState {
       this.append(lineOf(message, message.user.id === this.me?.id && message.user.id !== ''))
       bullets.push(message)
     }
-    return { bullets, likes: 0 }
+    return { ...NOTHING, bullets }
   }
 
-  private onRetract(ids: readonly unknown[]): void {
-    const gone = new Set(ids)
+  private onRetract(ids: readonly unknown[]): string[] {
+    const gone = new Set(ids.filter((id) => typeof id === 'string'))
     this.lines = this.lines.filter((line) => line.kind !== 'danmaku' || !gone.has(line.message.id))
+    return [...gone]
   }
 
   private onGap(said: Readonly<Record<string, unknown>>): void {

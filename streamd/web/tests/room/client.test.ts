@@ -120,6 +120,8 @@ describe('speaking', () => {
     const refusal = { ok: false, code: 'slow_mode', message: 'Slow mode is on', retry_after_ms: 3_000 }
     world.channel.ack(world.channel.emitted[0]?.ackId ?? -1, refusal)
     expect(await said).toEqual({ code: 'slow_mode', message: 'Slow mode is on', retryAfterMs: 3_000 })
+    expect(world.own).toEqual(['hello'])
+    expect(world.retracted).toEqual([world.channel.emitted[0]?.payload['id']])
   })
 
   it('sends again under the same id when the connection broke before the answer', async () => {

@@ -85,7 +85,7 @@ describe('the room put together', () => {
   it('removes what a moderator took back', () => {
     const state = joined()
     state.event('danmaku', [danmaku(11), danmaku(12)])
-    state.event('retract', { seq: 13, ids: ['id11'] })
+    expect(state.event('retract', { seq: 13, ids: ['id11', 7] }).retracted).toEqual(['id11'])
     expect(texts(state)).toEqual(['message 12'])
   })
 

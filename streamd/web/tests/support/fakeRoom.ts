@@ -75,6 +75,8 @@ export class RoomWorld {
   readonly timers = new HandTimers()
   readonly channels: FakeChannel[] = []
   readonly bullets: Danmaku[] = []
+  readonly own: string[] = []
+  readonly retracted: string[] = []
   likes = 0
   changes = 0
   token = ''
@@ -98,6 +100,8 @@ export class RoomWorld {
         this.changes += 1
       },
       onBullets: (bullets) => void this.bullets.push(...bullets),
+      onOwn: (message) => void this.own.push(message.text),
+      onRetracted: (ids) => void this.retracted.push(...ids),
       onLikes: (count) => {
         this.likes += count
       },

@@ -1,0 +1,58 @@
+/**
+ * The room's client in a page. The view changes at most ten times a second, however busy the room.
+ */
+import { onBeforeUnmount, onMounted, shallowRef, type ShallowRef } from 'vue'
+
+import { SocketRoomClient } from '@/room/client'
+import type { Danmaku, RoomClient, RoomView } from '@/room/model'
+import { browserTransport } from '@/room/socket/browserTransport'
+import { serverClock } from '@/services'
+import { hostTimers } from '@/time/timers'
+
+const VIEW_EVERY_MS = 100
+
+export interface RoomListeners {
+  readonly onBullets: (bullets: readonly Danmaku[], tickMs: number) => void
+  readonly onOwn: (message: Danmaku) => void
+  readonly onRetracted: (ids: readonly string[]) => void
+  readonly onLikes: (count: number) => void
+}
+
+export interface PageRoom {
+  readonly client: RoomClient
+  readonly view: Readonly<ShallowRef<RoomView>>
+}
+
+export function useRoom(room: string, listeners: RoomListeners): PageRoom {
+  let due: ReturnType<typeof setTimeout> | null = null
+  const client: RoomClient = new SocketRoomClient({
+    room,
+    token: () => '', // watching needs no account; signing in will bring one
+    transport: browserTransport(location.origin),
+    timers: hostTimers,
+    utcNowMs: () => serverClock.nowMs(),
+    random: Math.random,
+    onChange: () => {
+      due ??= setTimeout(() => {
+        due = null
+        view.value = client.view()
+      }, VIEW_EVERY_MS)
+    },
+    ...listeners,
+  })
+  const view = shallowRef(client.view())
+  const nudge = (): void => client.nudge()
+
+  onMounted(() => {
+    client.start()
+    addEventListener('online', nudge)
+    document.addEventListener('visibilitychange', nudge)
+  })
+  onBeforeUnmount(() => {
+    removeEventListener('online', nudge)
+    document.removeEventListener('visibilitychange', nudge)
+    client.stop()
+    if (due !== null) clearTimeout(due)
+  })
+  return { client, view }
+}
