@@ -72,11 +72,6 @@ class Cadence:
         self._search: list[_Hypothesis] = []
         self._seen = 0
 
-    @property
-    def fps(self) -> float | None:
-        """The frame rate that times are held against now."""
-        return self._rate * VIDEO_TIMESCALE_HZ / self._scale if self._rate else None
-
     def start(self, nominal_fps: float | None, *, keep: bool = False) -> None:
         """A new publication or revision of the track, whose bitstream claims `nominal_fps`; `keep` what was found."""
         if keep:

@@ -7,7 +7,7 @@ Source: ISO/IEC 14496-15 4.3.2 (length prefixes), H.264 Annex B (start codes).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from streamd.media.bits import BitstreamError
 
 # More than any encoder cuts a picture into; a message full of empty NAL units must not buy a second of our time.
 NALS_PER_UNIT = 2_048
+# More parameter sets than any encoder changes at once; each one costs parsing.
+MOST_FRESH_SETS = 64
 
 _U32 = Struct(">I")
 
@@ -91,6 +93,14 @@ def joined(nals: Iterable[bytes]) -> bytes:
 def counted(nals: Iterable[bytes]) -> bytes:
     """Parameter sets as configuration records hold them: each behind a two-byte length."""
     return b"".join(len(nal).to_bytes(2, "big") + nal for nal in nals)
+
+
+def replace_by_id(among: list[bytes], fresh: Iterable[bytes], set_id: Callable[[bytes], int]) -> None:
+    """Put each of `fresh` in the place of the set with its id, or at the end. Raises what `set_id` raises."""
+    places = {set_id(nal): place for place, nal in enumerate(among)}
+    for nal in fresh:
+        place = places.setdefault(set_id(nal), len(among))
+        among[place : place + 1] = [nal]
 
 
 class RecordReader:

@@ -53,10 +53,6 @@ class BitReader:
             raise BitstreamError(f"{width} bits to skip, {self._end - self._bit} left")
         self._bit += width
 
-    def align(self) -> None:
-        """Go on to the next byte boundary."""
-        self._bit = (self._bit + 7) & ~7
-
     def ue(self) -> int:
         """An unsigned Exp-Golomb code (9.1), at most 2**32 - 2."""
         zeros = 0

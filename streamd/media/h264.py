@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 from streamd.media.access_unit import (
+    MOST_FRESH_SETS,
     NALS_PER_UNIT,
     AccessUnit,
     InBandParameterSetsError,
@@ -21,6 +22,7 @@ from streamd.media.access_unit import (
     counted,
     joined,
     length_prefixed,
+    replace_by_id,
     start_coded,
 )
 from streamd.media.bits import BitReader, BitstreamError, unescaped
@@ -218,14 +220,10 @@ def revise(track: VideoTrack | None, sets: Iterable[bytes], *, track_id: int = 0
     fresh = [nal for nal in (raw.rstrip(b"\x00") for raw in sets) if nal and nal not in sps and nal not in pps]
     if not fresh and track is not None:
         return track
-    for nal in fresh:
-        among, key = (sps, _sps_id) if nal[0] & 31 == SPS else (pps, _pps_id)
-        set_id = key(nal)
-        places = [place for place, known in enumerate(among) if key(known) == set_id]
-        if places:
-            among[places[0]] = nal
-        else:
-            among.append(nal)
+    if len(fresh) > MOST_FRESH_SETS:
+        raise BitstreamError(f"{len(fresh)} new parameter sets at once")
+    replace_by_id(sps, [nal for nal in fresh if nal[0] & 31 == SPS], _sps_id)
+    replace_by_id(pps, [nal for nal in fresh if nal[0] & 31 != SPS], _pps_id)
     return track_from_parameter_sets(sps, pps, track_id=track_id if track is None else track.track_id)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 from streamd.media.access_unit import (
+    MOST_FRESH_SETS,
     NALS_PER_UNIT,
     AccessUnit,
     InBandParameterSetsError,
@@ -21,6 +22,7 @@ from streamd.media.access_unit import (
     counted,
     joined,
     length_prefixed,
+    replace_by_id,
     start_coded,
 )
 from streamd.media.bits import BitReader, BitstreamError, unescaped
@@ -192,17 +194,10 @@ def revise(track: VideoTrack | None, sets: Iterable[bytes], *, track_id: int = 0
     fresh = [nal for nal in (raw.rstrip(b"\x00") for raw in sets) if len(nal) > 2 and all(nal not in g for g in groups)]
     if not fresh and track is not None:
         return track
-    for nal in fresh:
-        kind = nal[0] >> 1 & 63
-        if kind not in _SETS:
-            raise BitstreamError(f"NAL unit type {kind} is not a parameter set")
-        among = groups[kind - VPS]
-        set_id = _set_id(nal)
-        places = [place for place, known in enumerate(among) if _set_id(known) == set_id]
-        if places:
-            among[places[0]] = nal
-        else:
-            among.append(nal)
+    if len(fresh) > MOST_FRESH_SETS or any(nal[0] >> 1 & 63 not in _SETS for nal in fresh):
+        raise BitstreamError(f"{len(fresh)} new parameter sets at once, or some that are none")
+    for kind, group in zip(_SETS, groups, strict=True):
+        replace_by_id(group, [nal for nal in fresh if nal[0] >> 1 & 63 == kind], _set_id)
     return track_from_parameter_sets(*groups, track_id=track_id if track is None else track.track_id)
 
 

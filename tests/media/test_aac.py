@@ -131,7 +131,7 @@ def test_what_ffmpeg_writes_is_told_as_it_was_asked_for(rate: int, layout: str, 
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_any_bytes_are_a_track_or_a_bitstream_error(asc: bytes) -> None:
     with suppress(BitstreamError):
         track = aac.track_from_config(asc)

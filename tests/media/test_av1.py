@@ -259,7 +259,7 @@ def test_what_svt_writes_is_told_as_it_was_asked_for() -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_are_a_unit_and_a_track_or_a_bitstream_error(data: bytes) -> None:
     with suppress(BitstreamError):
         unit = av1.temporal_unit(data, 0)

@@ -89,6 +89,7 @@ def test_tag_is_header_body_and_length() -> None:
     st.integers(0, 1 << 33),
     st.binary(max_size=50),
 )
+@settings(deadline=None)
 def test_frame_tag_is_the_tag_of_the_frame_body(
     track: Track, dts: int, cts: int, is_sync: bool, timestamp_ms: int, payload: bytes
 ) -> None:
@@ -97,6 +98,7 @@ def test_frame_tag_is_the_tag_of_the_frame_body(
 
 
 @given(st.integers(0, 1 << 44), st.integers(-(1 << 20), 1 << 20))
+@settings(deadline=None)
 def test_rounded_presentation_time_is_decode_time_plus_offset(dts: int, cts: int) -> None:
     frame = EncodedFrame(H264, dts, cts, False, b"")
     assert flv.dts_ms(frame) == rescale(dts, 90_000, 1_000)
@@ -276,7 +278,7 @@ def test_ffprobe_sees_the_same_streams_and_timestamps(tmp_path: Path, options: t
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 40), st.binary(max_size=30)), max_size=20))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_any_frames_give_tags_that_are_cut_apart_again(steps: list[tuple[bool, int, bytes]]) -> None:
     at, frames = 0, []
     for is_video, step, payload in steps:

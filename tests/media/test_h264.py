@@ -364,6 +364,12 @@ def test_changed_parameter_set_replaces_the_one_with_its_id() -> None:
     assert (revised.width, revised.height, revised.track_id) == (640, 384, 3)
 
 
+def test_flood_of_parameter_sets_is_refused() -> None:
+    track = h264.track_from_parameter_sets([sps()], [PPS])
+    with pytest.raises(BitstreamError):
+        h264.revise(track, [b"\x67\x42\x00\x1f" + bytes((128, n & 255, n >> 8, 1)) for n in range(2_000)])
+
+
 def test_first_track_can_come_from_in_band_sets() -> None:
     with pytest.raises(InBandParameterSetsError):
         h264.revise(None, (sps(),))
@@ -380,13 +386,14 @@ def allowed(call: object, *arguments: object) -> None:
 
 
 @given(st.binary(max_size=300), st.integers(1, 4))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_are_an_access_unit_or_a_bitstream_error(data: bytes, size: int) -> None:
     allowed(h264.access_unit, data, 0, size)
     allowed(h264.annexb_to_access_unit, data)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.integers(1, 4))
+@settings(deadline=None)
 def test_payload_always_consists_of_whole_nal_units(nals: list[bytes], size: int) -> None:
     unit = h264.access_unit(lengths(*nals, size=size), 0, size)
     at = 0
@@ -398,7 +405,7 @@ def test_payload_always_consists_of_whole_nal_units(nals: list[bytes], size: int
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_damaged_records_are_a_track_or_a_bitstream_error(data: st.DataObject) -> None:
     avcc = bytearray(avcc_in("ffmpeg-5.1.9-bframes.c2s.bin")[:60])
     for _ in range(data.draw(st.integers(0, 6))):

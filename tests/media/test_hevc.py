@@ -278,7 +278,7 @@ def test_changed_parameter_set_replaces_the_one_with_its_id() -> None:
 
 
 @given(st.binary(max_size=300), st.integers(1, 4))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_are_an_access_unit_or_a_bitstream_error(data: bytes, size: int) -> None:
     with suppress(BitstreamError):
         hevc.access_unit(data, 0, size)
@@ -286,7 +286,7 @@ def test_any_bytes_are_an_access_unit_or_a_bitstream_error(data: bytes, size: in
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_damaged_parameter_sets_are_a_track_or_a_bitstream_error(data: st.DataObject) -> None:
     whole = hevc.track_from_parameter_sets([VPS], [sps(tools="everything", layers=2, timing=(1, 30))], [PPS])
     record = bytearray(whole.config)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamd.media import opus
@@ -74,6 +74,7 @@ def test_packets_of_libopus_last_as_long_as_their_timestamps_say() -> None:
 
 
 @given(st.binary(max_size=60))
+@settings(deadline=None)
 def test_any_bytes_are_a_value_or_a_bitstream_error(data: bytes) -> None:
     assert 0 <= opus.packet_samples(data) <= 5_760
     with suppress(BitstreamError):
