@@ -12,6 +12,7 @@ from streamd.media import h264
 from streamd.media.frames import EncodedFrame
 from streamd.media.ticks import Unwrapper, rescale
 from streamd.media.tracks import Codec, VideoTrack
+from tests.rtmp_ingest.stage import CAPTURES, replay
 from tests.support.coded import flv_of, messages
 from tests.support.source_clock import (
     NOON_MS,
@@ -642,6 +643,19 @@ def test_frames_of_x264_and_aac_come_out_on_exact_grids(rate: Fraction) -> None:
     assert {after - before for (before, _), (after, _) in pairwise(times)} == {step}
     assert {after - before for before, after in pairwise(sorted(shown for _, shown in times))} == {step}
     assert {after - before for before, after in pairwise(heard)} == {1_024}
+    assert counted(timeline) == {}
+
+
+@pytest.mark.parametrize("capture", sorted(path.name for path in CAPTURES.glob("*.bin")))
+def test_captured_publications_come_out_on_exact_grids(capture: str) -> None:
+    timeline = begun()
+    times: dict[bool, list[int]] = {True: [], False: []}
+    for frame in replay([(CAPTURES / capture).read_bytes()]).frames:
+        repaired = timeline.repair(frame, NOON_MS + frame.dts * 1_000 // frame.track.timescale_hz)
+        assert repaired is not None
+        times[frame.track.is_video].append(repaired.dts)
+    assert {after - before for before, after in pairwise(times[True])} == {3_000}
+    assert {after - before for before, after in pairwise(times[False])} == {1_024}
     assert counted(timeline) == {}
 
 
