@@ -64,8 +64,8 @@ def end_when_stdin_closes() -> None:
 
 async def _run_child(command: tuple[str, ...]) -> int:
     # Its standard input is a pipe that nobody writes to: when we are gone, even by kill -9, it closes, and so the child
-    # knows. It would otherwise go on pushing to whoever listens on that port next. A session of its own keeps Ctrl-C from
-    # it, which the terminal sends to all of ours: we end it when it is time.
+    # knows. It would otherwise go on pushing to whoever listens on that port next. A session of its own keeps Ctrl-C
+    # from it, which the terminal sends to all of ours: we end it when it is time.
     process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, start_new_session=True)
     try:
         return await process.wait()
