@@ -74,6 +74,6 @@ function readState(said: Readonly<Record<string, unknown>>): StreamState | null 
 
 function readWarning(said: unknown): Warning {
   const warning = record(said)
-  const en = text(said) || text(warning['en']) || text(warning['detail'])
-  return { code: text(warning['code']), en, zh: text(warning['zh']) || en }
+  const en = text(said) || text(warning['message'])
+  return { code: text(warning['code']), en, zh: text(warning['message_zh']) || en }
 }

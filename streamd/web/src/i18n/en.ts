@@ -164,7 +164,9 @@ export const en = {
   'say.refused.rate_room': 'The room is very busy.',
   'say.refused.muted': 'You are muted in this room.',
   'say.refused.muted_all': 'The host has closed the chat for now.',
-  'say.refused.words': 'This message cannot be shown here.',
+  'say.refused.blocked_word': 'This message holds a word that is not allowed here.',
+  'say.refused.reviewed': 'This message was not let through.',
+  'say.refused.review_silent': 'The review did not answer. Try again.',
   'say.refused.too_long': 'This message is too long.',
   'say.refused.held': 'Your message waits for a moderator.',
   'say.refused.not_delivered': 'Could not be delivered. Try again.',
@@ -179,10 +181,6 @@ export const en = {
   'card.flash': 'Flash sale',
   'card.ends': 'ends in {time}',
   'card.was': 'was {price}',
-
-  'sanction.mute': 'You have been muted. {reason}',
-  'sanction.kick': 'You have been removed from the room. {reason}',
-  'sanction.ban': 'You cannot enter this room any more. {reason}',
 } as const
 
 export type MessageKey = keyof typeof en

@@ -166,7 +166,9 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'say.refused.rate_room': '直播间太热闹了。',
   'say.refused.muted': '你在本直播间已被禁言。',
   'say.refused.muted_all': '主播暂时关闭了聊天。',
-  'say.refused.words': '这条消息不能在这里显示。',
+  'say.refused.blocked_word': '消息中含有本直播间不允许的词。',
+  'say.refused.reviewed': '消息未通过审核。',
+  'say.refused.review_silent': '审核服务没有响应，请重试。',
   'say.refused.too_long': '消息太长了。',
   'say.refused.held': '消息正在等待审核。',
   'say.refused.not_delivered': '没有发出去，请重试。',
@@ -181,8 +183,4 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'card.flash': '秒杀',
   'card.ends': '{time} 后结束',
   'card.was': '原价 {price}',
-
-  'sanction.mute': '你已被禁言。{reason}',
-  'sanction.kick': '你已被移出直播间。{reason}',
-  'sanction.ban': '你已无法进入这个直播间。{reason}',
 }

@@ -9,7 +9,7 @@ import { backoffMs } from '@/time/backoff'
 import type { Cancel, Timers } from '@/time/timers'
 
 import type { Danmaku, DanmakuMode, Refusal, RoomClient, RoomView } from './model'
-import { fields, number, readRefusal } from './reading'
+import { fields, items, number, readRefusal } from './reading'
 import { Connection, NoAnswer } from './socket/connection'
 import type { OpenTransport } from './socket/transport'
 import { RoomState } from './state'
@@ -22,8 +22,8 @@ export interface RoomParts {
   readonly utcNowMs: () => number
   readonly random: () => number
   readonly onChange: () => void
-  /** New messages to fly over the picture; `tickMs` is how long the server means them to last. */
-  readonly onBullets: (bullets: readonly Danmaku[], tickMs: number) => void
+  /** New messages to fly over the picture, spread over `spreadMs`. */
+  readonly onBullets: (bullets: readonly Danmaku[], spreadMs: number) => void
   /** One's own words, as soon as they are said. */
   readonly onOwn: (message: Danmaku) => void
   /** Messages that must not be seen any longer: taken back by a moderator, or one's own that was refused. */
@@ -36,8 +36,12 @@ const LIKES_EVERY_MS = 1_000
 const MAX_LIKES_WAITING = 100
 /** A message that could not be delivered for so long is given back to its author. */
 const DELIVERY_MS = 15_000
-/** Refusals that time does not mend. */
-const FINAL: ReadonlySet<string> = new Set(['room_unknown', 'unknown_room', 'not_found', 'banned', 'kicked'])
+/** Refusals that time does not mend, unless the server names a time. */
+const FINAL: ReadonlySet<string> = new Set(['room_required', 'room_not_found', 'room_unknown', 'banned', 'unauthenticated'])
+/** Said longer ago than this, a message is for the list only: after a break they would all fly at once. */
+const FLIES_MS = 5_000
+/** No burst is spread over more than this. */
+const SPREAD_MS = 500
 
 export class SocketRoomClient implements RoomClient {
   private readonly state = new RoomState()
@@ -45,6 +49,7 @@ export class SocketRoomClient implements RoomClient {
   private joined = false
   private running = false
   private attempts = 0
+  private bulletsAtMs = -Infinity
   private likesWaiting = 0
   private cancelReturn: Cancel | null = null
   private cancelLikes: Cancel | null = null
@@ -105,11 +110,21 @@ export class SocketRoomClient implements RoomClient {
       return
     }
     const effects = this.state.event(name, payload)
-    if (effects.bullets.length > 0) this.parts.onBullets(effects.bullets, this.state.pacing.tickMs)
+    this.fly(effects.bullets)
     if (effects.retracted.length > 0) this.parts.onRetracted(effects.retracted)
     if (effects.likes > 0) this.parts.onLikes(effects.likes)
     if (name === 'gap') this.askForPrecious(payload)
     this.parts.onChange()
+  }
+
+  /** A tick's messages fly over the time that passed since the last: ticks are short when it is quiet, long when busy. */
+  private fly(bullets: readonly Danmaku[]): void {
+    const nowMs = this.parts.timers.nowMs()
+    const sinceMs = nowMs - this.bulletsAtMs
+    if (bullets.length > 0) this.bulletsAtMs = nowMs
+    const oldestMs = this.parts.utcNowMs() - FLIES_MS
+    const fresh = bullets.filter((bullet) => bullet.atMs > oldestMs)
+    if (fresh.length > 0) this.parts.onBullets(fresh, Math.min(SPREAD_MS, Math.max(this.state.pacing.refreshMs, sinceMs)))
   }
 
   /** Danmaku that were left out stay out; anything of a higher class is fetched. */
@@ -119,21 +134,23 @@ export class SocketRoomClient implements RoomClient {
     if (number(A) + number(B) === 0 || !position || !this.connection) return
     const ask = { epoch: position.epoch, seq: number(fields(payload)['from_seq']) - 1 }
     void this.connection.emit('sync', ask).then(
-      (answer) => fields(answer)['recovered'] !== true && this.rejoin(),
+      (answer) => this.catchUp(items(fields(answer)['events'])),
       () => {}, // the connection ended: the return resumes
     )
   }
 
-  /** What was lost cannot be replayed: a fresh snapshot can. */
-  private rejoin(): void {
-    this.connection?.close()
-    this.onClosed(0)
+  /** Events of a `sync`, each as `[name, payload]`; what is known already counts once. */
+  private catchUp(events: readonly unknown[]): void {
+    for (const event of events) {
+      const [name, payload] = items(event)
+      if (typeof name === 'string' && name !== 'gap') this.onEvent(name, payload)
+    }
   }
 
   private onRefused(said: unknown): void {
     const refusal = readRefusal(said)
     this.state.refusal = refusal
-    if (FINAL.has(refusal.code)) {
+    if (FINAL.has(refusal.code) && refusal.retryAfterMs === 0) {
       this.connection = null
       this.joined = false
       this.state.link = 'refused'
@@ -181,12 +198,19 @@ export class SocketRoomClient implements RoomClient {
       }
       try {
         const answer = fields(await this.connection.emit('danmaku', message))
-        return answer['ok'] === true ? null : readRefusal(answer)
+        if (answer['ok'] === true) return null
+        const refusal = readRefusal(answer)
+        if (refusal.code !== 'pending') return refusal
+        await this.pause(refusal.retryAfterMs) // said before, on a connection that broke; its number is on its way
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error // lost or late: the same id goes out again
       }
     }
     return { code: 'not_delivered', message: '', retryAfterMs: 0 }
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.parts.timers.after(ms, resolve))
   }
 
   private untilJoined(untilMs: number): Promise<void> {

@@ -54,11 +54,14 @@ export interface Me extends Person {
 export interface RoomLimits {
   readonly maxLength: number
   readonly slowModeMs: number
+  /** The host has closed the chat to the audience. */
+  readonly mutedAll: boolean
+  readonly guestsMaySpeak: boolean
 }
 
-/** How the server paces a burst: each event's messages are spread over `tickMs`. */
+/** How the server paces messages: the least time between two ticks, and the longest a message may be held to smooth them. */
 export interface Pacing {
-  readonly tickMs: number
+  readonly refreshMs: number
   readonly maxDelayMs: number
 }
 

@@ -29,8 +29,8 @@ export function items(value: unknown): readonly unknown[] {
 }
 
 const ROLES: ReadonlySet<string> = new Set(['admin', 'host', 'assistant', 'moderator', 'viewer', 'guest'])
-const DEFAULT_LIMITS: RoomLimits = { maxLength: 100, slowModeMs: 0 }
-const DEFAULT_PACING: Pacing = { tickMs: 200, maxDelayMs: 1_000 }
+const DEFAULT_LIMITS: RoomLimits = { maxLength: 100, slowModeMs: 0, mutedAll: false, guestsMaySpeak: true }
+const DEFAULT_PACING: Pacing = { refreshMs: 100, maxDelayMs: 2_000 }
 
 export function readPerson(value: unknown): Person {
   const said = fields(value)
@@ -110,18 +110,25 @@ export function withNews(card: Card, value: unknown): Card {
   }
 }
 
-export function readLimits(value: unknown): RoomLimits {
+/** What is not named stays as it was. */
+export function readLimits(value: unknown, before: RoomLimits): RoomLimits {
   const said = fields(value)
   return {
-    maxLength: number(said['max_length'], DEFAULT_LIMITS.maxLength),
-    slowModeMs: number(said['slow_mode_ms'], DEFAULT_LIMITS.slowModeMs),
+    maxLength: number(said['max_length'], before.maxLength),
+    slowModeMs: number(said['slow_mode_ms'], before.slowModeMs),
+    mutedAll: flag(said['muted_all'], before.mutedAll),
+    guestsMaySpeak: flag(said['guests_may_speak'], before.guestsMaySpeak),
   }
+}
+
+function flag(value: unknown, otherwise: boolean): boolean {
+  return typeof value === 'boolean' ? value : otherwise
 }
 
 export function readPacing(value: unknown): Pacing {
   const said = fields(value)
   return {
-    tickMs: number(said['tick_ms'], DEFAULT_PACING.tickMs),
+    refreshMs: number(said['refresh_ms'], DEFAULT_PACING.refreshMs),
     maxDelayMs: number(said['max_delay_ms'], DEFAULT_PACING.maxDelayMs),
   }
 }

@@ -23,6 +23,8 @@ import {
 } from './reading'
 
 const MAX_LINES = 200
+/** Numbers remembered to tell a repetition from news; a replay is at most 500 events long. */
+const MAX_RECENT = 2_000
 
 type DanmakuLine = Extract<ChatLine, { kind: 'danmaku' }>
 
@@ -42,7 +44,9 @@ export class RoomState {
   refusal: Refusal | null = null
   pacing: Pacing = NO_PACING
   private epoch = ''
+  /** The highest number seen. A gap does not raise it: what was left out can still be asked for. */
   private seq = 0
+  private readonly recent = new Set<number>()
   private title = ''
   private live: boolean | null = null
   private online: number | null = null
@@ -70,7 +74,7 @@ export class RoomState {
     this.likes = number(said['likes'], this.likes ?? 0)
     this.card = readCard(said['card'])
     this.me = readMe(said['me'])
-    this.limits = readLimits(said['limits'])
+    this.limits = readLimits(said['limits'], NO_LIMITS)
     this.pacing = readPacing(said['pacing'])
     this.sanction = null
     if (!recovered) this.beginAgain(number(said['seq']), items(said['history']))
@@ -81,7 +85,7 @@ export class RoomState {
   event(name: string, payload: unknown): Effects {
     if (name === 'danmaku') return this.onDanmaku(items(payload))
     const said = fields(payload)
-    if (!this.isNews(said)) return NOTHING
+    if (!this.isNews(number(said['seq']))) return NOTHING
     switch (name) {
       case 'likes':
         this.likes = number(said['total'], this.likes ?? 0)
@@ -95,6 +99,9 @@ export class RoomState {
         return NOTHING
       case 'product':
         if (this.card) this.card = withNews(this.card, payload)
+        return NOTHING
+      case 'chat':
+        this.limits = readLimits(said, this.limits)
         return NOTHING
       case 'live':
         this.live = said['on_air'] === true
@@ -119,17 +126,20 @@ export class RoomState {
         this.onGap(said)
         return
       case 'sanction':
-        this.sanction = readSanction(said)
+        this.onSanction(readSanction(said))
     }
+  }
+
+  private onSanction(sanction: Sanction): void {
+    this.sanction = sanction.untilMs > 0 ? sanction : null // none is left when one was lifted
+    if (this.me && sanction.kind === 'mute') this.me = { ...this.me, mutedUntilMs: sanction.untilMs }
   }
 
   private onDanmaku(list: readonly unknown[]): Effects {
     const bullets: Danmaku[] = []
     for (const one of list) {
       const message = readDanmaku(one)
-      if (message.seq <= this.seq) continue
-      this.seq = message.seq
-      if (this.confirm(message)) continue
+      if (!this.isNews(message.seq) || this.confirm(message)) continue
       this.append(lineOf(message, message.user.id === this.me?.id && message.user.id !== ''))
       bullets.push(message)
     }
@@ -143,7 +153,6 @@ export class RoomState {
   }
 
   private onGap(said: Readonly<Record<string, unknown>>): void {
-    this.seq = Math.max(this.seq, number(said['to_seq']))
     const count = Object.values(fields(said['dropped'])).reduce<number>((sum, dropped) => sum + number(dropped), 0)
     const last = this.lines.at(-1)
     // Neighbouring gaps are one to the reader.
@@ -181,6 +190,7 @@ export class RoomState {
 
   private beginAgain(seq: number, history: readonly unknown[]): void {
     this.seq = seq
+    this.recent.clear()
     const old = history.map(readDanmaku)
     const known = new Set(old.map((message) => message.id))
     const unsettled = this.lines.filter(
@@ -189,12 +199,16 @@ export class RoomState {
     this.lines = [...old.map((message) => lineOf(message, message.user.id === this.me?.id)), ...unsettled]
   }
 
-  /** Numbered events count once. */
-  private isNews(said: Readonly<Record<string, unknown>>): boolean {
-    const seq = number(said['seq'])
+  /**
+   * Numbered events count once. By the number itself and not by its order: one's own message that was shown to nobody else has
+   * a higher number than the tick it comes before.
+   */
+  private isNews(seq: number): boolean {
     if (seq === 0) return true
-    if (seq <= this.seq) return false
-    this.seq = seq
+    if (this.recent.has(seq)) return false
+    this.recent.add(seq)
+    if (this.recent.size > MAX_RECENT) this.recent.delete(this.recent.values().next().value ?? 0)
+    this.seq = Math.max(this.seq, seq)
     return true
   }
 

@@ -42,9 +42,9 @@ describe('joining', () => {
     const world = new RoomWorld()
     world.client.start()
     world.channel.say('0{"pingInterval":25000,"pingTimeout":20000}')
-    world.channel.say('44{"message":"no such room","data":{"code":"unknown_room","fix":"check the address"}}')
+    world.channel.say('44{"message":"no such room","data":{"code":"room_not_found","fix":"check the address"}}')
     await world.timers.pass(600_000)
-    expect(world.client.view()).toMatchObject({ link: 'refused', refusal: { code: 'unknown_room' } })
+    expect(world.client.view()).toMatchObject({ link: 'refused', refusal: { code: 'room_not_found' } })
     expect(world.channels).toHaveLength(1)
   })
 
@@ -57,6 +57,20 @@ describe('joining', () => {
     expect(world.channels).toHaveLength(1)
     await world.timers.pass(200)
     expect(world.channels).toHaveLength(2)
+  })
+})
+
+describe('being put out', () => {
+  it('stays away from a room that banned it, and returns when a ban has a near end', async () => {
+    for (const [retryAfterMs, channels] of [[undefined, 1], [60_000, 2]] as const) {
+      const world = new RoomWorld()
+      world.client.start()
+      world.channel.say('0{"pingInterval":25000,"pingTimeout":20000}')
+      const data = { code: 'banned', fix: 'ask the host', retry_after_ms: retryAfterMs }
+      world.channel.say(`44${JSON.stringify({ message: 'enough', data })}`)
+      await world.timers.pass(61_000)
+      expect(world.channels).toHaveLength(channels)
+    }
   })
 })
 
@@ -138,6 +152,16 @@ describe('speaking', () => {
     expect(await said).toBeNull()
   })
 
+  it('asks again for a message whose number is on its way', async () => {
+    const world = joined()
+    const said = world.client.say('hello')
+    world.channel.ack(0, { ok: false, code: 'pending', message: 'on its way', retry_after_ms: 500 })
+    await world.timers.pass(600)
+    world.channel.ack(1, { ok: true, seq: 11 })
+    expect(await said).toBeNull()
+    expect(new Set(world.channel.emitted.map((event) => event.payload['id'])).size).toBe(1)
+  })
+
   it('gives a message back that could not be delivered', async () => {
     const world = joined()
     world.channel.events.onClose()
@@ -163,6 +187,20 @@ describe('hearts and gaps', () => {
     world.channel.event('likes', { total: 130, delta: 30 })
     expect(world.likes).toBe(30)
     expect(world.client.view().likes).toBe(130)
+  })
+
+  it('fetches what a slow reader must not miss, and lets nothing old fly', async () => {
+    const world = joined()
+    world.channel.event('danmaku', [danmaku(11)])
+    world.channel.event('gap', { from_seq: 12, to_seq: 16, dropped: { A: 1, C: 2 } })
+    expect(world.channel.emitted).toMatchObject([{ name: 'sync', payload: { epoch: 'e1', seq: 11 } }])
+    await world.timers.pass(9_000)
+    const old = { ...danmaku(12, 'late'), at_ms: 1 }
+    const events = [['danmaku', [danmaku(11), old]], ['order', { seq: 13, buyer: 'A***e', product_id: 'p', count: 1 }]]
+    world.channel.ack(0, { ok: true, recovered: true, epoch: 'e1', seq: 16, events })
+    await world.timers.pass(0)
+    expect(world.texts()).toEqual(['message 11', '<skipped>', 'late', '<order>'])
+    expect(world.bullets.map((bullet) => bullet.seq)).toEqual([11])
   })
 
   it('lets go what was left out of the chat', async () => {

@@ -89,12 +89,29 @@ describe('the room put together', () => {
     expect(texts(state)).toEqual(['message 12'])
   })
 
-  it('joins neighbouring gaps into one line and resumes after them', () => {
+  it('takes one’s own message that was shown to nobody else, though its number is ahead of the tick’s', () => {
+    const state = joined()
+    state.event('danmaku', [danmaku(15, 'ahead')])
+    expect(state.event('danmaku', [danmaku(11), danmaku(12)]).bullets).toHaveLength(2)
+    expect(state.position?.seq).toBe(15)
+  })
+
+  it('follows the chat’s settings and a mute that comes and goes', () => {
+    const state = joined()
+    state.event('chat', { seq: 11, muted_all: true, slow_mode_ms: 5_000 })
+    expect(state.view().limits).toMatchObject({ mutedAll: true, slowModeMs: 5_000, maxLength: 80, guestsMaySpeak: false })
+    state.event('sanction', { seq: 12, kind: 'mute', until_ms: 99, reason: 'calm down' })
+    expect(state.view()).toMatchObject({ me: { mutedUntilMs: 99 }, sanction: { reason: 'calm down' } })
+    state.event('sanction', { seq: 13, kind: 'mute', until_ms: 0, reason: '' })
+    expect(state.view()).toMatchObject({ me: { mutedUntilMs: 0 }, sanction: null })
+  })
+
+  it('joins neighbouring gaps into one line, and resumes before them: the log may still know', () => {
     const state = joined()
     state.event('gap', { from_seq: 11, to_seq: 14, dropped: { C: 3 } })
     state.event('gap', { from_seq: 15, to_seq: 20, dropped: { C: 5, D: 1 } })
     expect(state.view().lines).toMatchObject([{ kind: 'skipped', count: 9 }])
-    expect(state.position?.seq).toBe(20)
+    expect(state.position?.seq).toBe(10)
   })
 
   it('bounds its list, however busy the room', () => {

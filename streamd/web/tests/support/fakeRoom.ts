@@ -62,13 +62,13 @@ export const WELCOME = {
   history: [],
   recovered: false,
   me: { id: 'u1', name: 'Alice', role: 'viewer', muted_until_ms: 0 },
-  limits: { max_length: 80 },
-  pacing: { tick_ms: 200 },
+  limits: { max_length: 80, slow_mode_ms: 0, muted_all: false, guests_may_speak: false, likes_per_s: 20 },
+  pacing: { refresh_ms: 100, max_delay_ms: 2_000, shown_per_s: 40 },
 }
 
 export function danmaku(seq: number, text = `message ${seq}`, id = `id${seq}`) {
   const user = { id: 'u2', name: 'Bob', role: 'viewer', level: 3 }
-  return { seq, id, user, text, color: '', mode: 'scroll', at_ms: 1_000 + seq }
+  return { seq, id, user, text, color: '', mode: 'scroll', at_ms: 1_700_000_000_000 + seq }
 }
 
 export class RoomWorld {
