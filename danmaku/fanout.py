@@ -42,7 +42,10 @@ class Sink(Protocol):
 class Link(Protocol):
     """A connection: a WebSocket or a polling session."""
 
-    sink: Sink | None  # takes ready-made frames; None for polling, which takes packets
+    @property
+    def sink(self) -> Sink | None:
+        """Takes ready-made frames; None for polling, which takes packets."""
+        ...
 
     def send(self, packet: bytes) -> None:
         """Queue one packet, in order. Ignored after the end."""
@@ -85,11 +88,13 @@ class Member:
         "place",
         "progress_bytes",
         "progress_ms",
+        "room",
         "sent_bytes",
         "sink",
     )
 
-    def __init__(self, link: Link, identity: Identity, address: str) -> None:
+    def __init__(self, link: Link, identity: Identity, address: str, room: str = "") -> None:
+        self.room = room
         self.link = link
         self.sink: Sink = link.sink or _GONE
         self.identity = identity

@@ -113,6 +113,7 @@ class Room:
         self._unshown = 0  # numbers used by messages that were shown to nobody, not yet told
         self._unshown_from = 0
         self._gap_told_ms = 0
+        self._former = ("", 0)  # the epoch before a renaming, and its last number
         self._snapshot = b""  # of the present version; emptied by every change
 
     def load(self, memory: RoomMemory) -> None:
@@ -123,10 +124,17 @@ class Room:
         self._log.clear()
         self._history.clear()
         self._unshown = 0
+        self._former = ("", 0)
         self._floor = memory.batches[0].prev if memory.batches else memory.seq
         for batch in memory.batches:
             self._remember(batch)
         self._notice_live(self.state.get("live"))
+        self.touch()
+
+    def rename(self, epoch: str) -> None:
+        """Go on under another epoch, with the same numbers: what was resumable stays so under the former name."""
+        self._former = (self.epoch, self.seq)
+        self.epoch = epoch
         self.touch()
 
     def touch(self) -> None:
@@ -216,7 +224,8 @@ class Room:
     def entries_since(self, epoch: str, seq: int, *, user_id: str = "", now_ms: int) -> list[Entry] | None:
         """As `since`, not yet packed."""
         self._trim(now_ms)
-        if epoch != self.epoch or not self._floor <= seq <= self.seq:
+        top = self.seq if epoch == self.epoch else self._former[1] if epoch == self._former[0] else -1
+        if not self._floor <= seq <= top:
             return None
         entries: list[Entry] = []
         for entry in reversed(self._log):
@@ -255,7 +264,7 @@ class Room:
         return packets
 
     def snapshot(self) -> bytes:
-        """`welcome` without its personal end: the same bytes for everybody until something changes."""
+        """`welcome` without its end (seq, history, me): the same bytes for everybody until something changes."""
         if not self._snapshot:
             self._snapshot = b"".join(
                 (
@@ -267,7 +276,7 @@ class Room:
                     b"true" if self.live else b"false",
                     b',"epoch":',
                     _json(self.epoch),
-                    b',"seq":%d,"online":%d,"likes":%d,"card":' % (self.seq, self.online, self.likes),
+                    b',"online":%d,"likes":%d,"card":' % (self.online, self.likes),
                     self._state_body("card"),
                     b',"pinned":',
                     self._state_body("pinned"),

@@ -76,7 +76,6 @@ def test_snapshot_is_the_same_bytes_until_something_changes() -> None:
         "title": "新品 <Tee>",
         "live": True,
         "epoch": "e1",
-        "seq": 1,
         "online": 0,
         "likes": 0,
         "card": {"seq": 1, "version": 1, "product": {"title": "mug"}},
@@ -115,6 +114,16 @@ def test_resume_is_refused_when_the_log_is_too_short_the_epoch_is_another_or_the
     assert room.since("e1", 25, now_ms=0) == []
     assert room.since("e1", 26, now_ms=0) is None
     assert room.since("e0", 20, now_ms=0) is None
+
+
+def test_renamed_room_still_knows_those_who_come_from_before() -> None:
+    room = fresh()
+    room.apply(batch(room, danmaku("a")))
+    room.rename("alone")
+    room.apply(batch(room, danmaku("b")))
+    assert len(room.entries_since("e1", 0, now_ms=0) or []) == 2
+    assert len(room.entries_since("alone", 1, now_ms=0) or []) == 1
+    assert room.since("e1", 2, now_ms=0) is None
 
 
 def test_log_forgets_by_age() -> None:

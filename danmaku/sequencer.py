@@ -1,0 +1,417 @@
+"""One room's line on this node: from drafts to numbered ticks in the same order as on every other node.
+
+Drafts wait for a tick (at once when the room is quiet, 50 to 200 ms when it is busy), the bus numbers them, and what
+the bus says, by answer or by publication, is applied in the order of the numbers, whatever order it was heard in.
+Something missing is fetched from the log. While the bus is away the line goes on alone under an epoch of its own; when
+it is back, what was said here is handed in, what was said elsewhere is fetched, and members learn their new position.
+
+Nothing here knows connections beyond `Audience`, or what an event means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from danmaku.fanout import Audience
+from danmaku.room import Entry, Room, TickPacket, group_packets
+from danmaku.tick import Plan, TickQueue
+from streamd.clock import Clock
+from streamd.cluster.bus import INTERNAL, STATE, A, Batch, D, Draft, Pulse, RoomBus, RoomMemory
+from streamd.errors import UnavailableError
+
+# Called with the number a draft got and whether it is shown to the room.
+Waiter = Callable[[int, bool], None]
+Spawn = Callable[[Coroutine[None, None, None]], object]
+
+_APPEND_TIMEOUT_S: Final = 1.0
+_REPAIR_AFTER_S: Final = 0.1
+_MAX_ALONE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long drafts wait for company. Below `quiet_per_s` events nothing waits."""
+
+    quiet_per_s: int = 5
+    busy_per_s: int = 20
+    short_ms: int = 50
+    long_ms: int = 100
+    crowd_ms: int = 200
+    crowd_members: int = 5_000
+    precious_ms: int = 20  # class A waits at most this long after the last tick, and 1 ms more for 100 members
+
+    def interval_ms(self, per_s: float, members: int) -> int:
+        """Time between two ticks at this rate of events, for this many members."""
+        if per_s < self.quiet_per_s:
+            return 0
+        if members > self.crowd_members:
+            return self.crowd_ms
+        return self.short_ms if per_s < self.busy_per_s else self.long_ms
+
+
+class LineOwner(Protocol):
+    """What the line tells its node."""
+
+    def on_internal(self, line: Line, entry: Entry) -> None:
+        """An event for nodes was applied."""
+        ...
+
+    def on_position(self, line: Line, *, after_seq: int, recovered: bool) -> None:
+        """Members have a new (epoch, seq). When `recovered`, what they miss after `after_seq` follows."""
+        ...
+
+
+class Line:
+    """One active room on this node."""
+
+    def __init__(
+        self,
+        room: Room,
+        *,
+        bus: RoomBus,
+        clock: Clock,
+        spawn: Spawn,
+        next_batch_id: Callable[[], str],
+        owner: LineOwner,
+        pace: Pace,
+    ) -> None:
+        self.room = room
+        self.audience = Audience(now_ms=clock.now_ms, spawn=spawn)
+        self.shown_per_s = 40
+        self.is_alone = False
+        self.repairs = 0
+        self._bus = bus
+        self._clock = clock
+        self._spawn = spawn
+        self._next_batch_id = next_batch_id
+        self._owner = owner
+        self._pace = pace
+        self._queue: TickQueue[Waiter] = TickQueue()
+        self._is_ticking = False
+        self._hurry: asyncio.Future[None] | None = None
+        self._has_precious = False
+        self._ticked_ms = -1_000_000
+        self._per_s = 0.0
+        self._counted = 0
+        self._counted_ms = clock.now_ms()
+        self._is_open = False
+        self._early: dict[int, Batch] = {}  # by the number before them
+        self._is_repairing = False
+        self._behind_pulses = 0
+        # While alone, and for the return: where the shared line was left, and what was said since.
+        self._shared = ("", 0)
+        self._said_alone: list[Batch] = []
+        self._alone_ids: set[str] = set()
+
+    async def open(self) -> None:
+        """Begin to hear the room. Goes on alone when the bus is away. Cancel-safe: no; close after."""
+        try:
+            await self._bus.listen(self.room.name, self._hear)
+            self._load(await self._bus.recall(self.room.name))
+        except UnavailableError:
+            self._load(RoomMemory(epoch="", seq=0, state={}, batches=()))
+            self._go_alone()
+        self._is_open = True
+        self._offer_early()
+
+    async def close(self) -> None:
+        """Hear nothing more. Cancel-safe: no."""
+        self._is_open = False
+        try:
+            await self._bus.unlisten(self.room.name, self._hear)
+        except UnavailableError:
+            return  # nothing is heard from a bus that is away
+
+    def _load(self, memory: RoomMemory) -> None:
+        self.room.load(memory)
+        self._early.clear()
+        for state in memory.state.values():
+            self._owner.on_internal(self, Entry(state.seq, 0, state.draft, state.draft.body(state.seq)))
+
+    # -- what this node says -------------------------------------------------------------------------------------
+
+    @property
+    def is_full(self) -> bool:
+        """More danmaku wait than can be told."""
+        return self._queue.is_full
+
+    @property
+    def is_busy(self) -> bool:
+        """Something waits to be told."""
+        return self._is_ticking or bool(self._said_alone)
+
+    def submit_danmaku(self, draft: Draft, *, sender: str, waiter: Waiter) -> None:
+        """A message that was let in; `waiter` is called behind its delivery."""
+        self._queue.add_danmaku(draft, sender=sender, waiter=waiter)
+        self._wake(precious=False)
+
+    def submit_event(self, draft: Draft, payload: Mapping[str, object], *, waiter: Waiter) -> None:
+        """Any other event."""
+        self._queue.add_event(draft, payload, waiter=waiter)
+        self._wake(precious=draft.cls == A)
+
+    def _wake(self, *, precious: bool) -> None:
+        self._counted += 1
+        if precious:
+            self._has_precious = True
+            if self._hurry is not None and not self._hurry.done():
+                self._hurry.set_result(None)
+        if not self._is_ticking:
+            self._is_ticking = True
+            self._spawn(self._run_ticks())
+
+    async def _run_ticks(self) -> None:
+        try:
+            while len(self._queue):
+                await self._rest()
+                await self._tick()
+        finally:
+            self._is_ticking = False
+
+    async def _rest(self) -> None:
+        """Wait for company, unless the room is quiet; class A cuts it short."""
+        while True:
+            now_ms = self._clock.now_ms()
+            interval_ms = self._pace.interval_ms(self._rate(now_ms), len(self.audience))
+            if self._has_precious:
+                interval_ms = min(interval_ms, max(self._pace.precious_ms, len(self.audience) // 100))
+            wait_ms = self._ticked_ms + interval_ms - now_ms
+            if wait_ms <= 0:
+                return
+            loop = asyncio.get_running_loop()
+            self._hurry = hurry = loop.create_future()
+            timer = loop.call_later(wait_ms / 1_000, _finish, hurry)
+            try:
+                await hurry
+            finally:
+                timer.cancel()
+                self._hurry = None
+
+    def _rate(self, now_ms: int) -> float:
+        """Events a second, lately."""
+        passed_ms = now_ms - self._counted_ms
+        if passed_ms >= 250:
+            fresh = self._counted * 1_000 / passed_ms
+            weight = min(1.0, passed_ms / 1_000)
+            self._per_s += (fresh - self._per_s) * weight
+            self._counted, self._counted_ms = 0, now_ms
+        return self._per_s
+
+    async def _tick(self) -> None:
+        now_ms = self._clock.now_ms()
+        self._ticked_ms = now_ms
+        self._has_precious = False
+        share = max(1, self.shown_per_s // self.room.nodes)
+        plan = self._queue.drain(shown_per_s=share, now_ms=now_ms)
+        drafts = tuple(waiting.draft for waiting in plan.shown)
+        batch = await self._append(drafts, taken=len(drafts) + len(plan.unshown))
+        self._offer(batch)
+        if batch.epoch == self.room.epoch and batch.last > self.room.seq:
+            await self._repair()
+        self.audience.then(lambda: _answer(plan, batch.first))
+
+    async def _append(self, drafts: tuple[Draft, ...], *, taken: int) -> Batch:
+        batch_id, at_ms = self._next_batch_id(), self._clock.utc_ms()
+        if not self.is_alone:
+            try:
+                async with asyncio.timeout(_APPEND_TIMEOUT_S):
+                    return await self._bus.append(
+                        self.room.name, drafts, taken=taken, batch_id=batch_id, min_seq=0, at_ms=at_ms
+                    )
+            except (UnavailableError, TimeoutError):
+                # It may have been numbered after all: the same id is handed in again on return.
+                if not self.is_alone:
+                    self._go_alone()
+                    self._owner.on_position(self, after_seq=self.room.seq, recovered=True)
+        room = self.room
+        batch = Batch(room.epoch, room.seq, room.seq + 1, taken, at_ms, batch_id, drafts)
+        if len(self._said_alone) < _MAX_ALONE:
+            self._said_alone.append(batch)
+        self._alone_ids.add(batch_id)
+        return batch
+
+    # -- what all nodes say --------------------------------------------------------------------------------------
+
+    def _hear(self, batch: Batch) -> None:
+        if not self._is_open:
+            self._early[batch.prev] = batch
+        elif not self.is_alone:
+            self._offer(batch)
+
+    def _offer(self, batch: Batch) -> None:
+        room = self.room
+        if batch.epoch != room.epoch:
+            self._repair_soon()
+        elif batch.last > room.seq:
+            self._early[batch.prev] = batch
+            self._offer_early()
+
+    def _offer_early(self) -> None:
+        room, early = self.room, self._early
+        while (batch := early.pop(room.seq, None)) is not None:
+            if batch.epoch == room.epoch:
+                self._apply(batch)
+        if early:
+            for prev in [prev for prev, batch in early.items() if batch.last <= room.seq]:
+                del early[prev]
+            if early:
+                self._repair_soon()
+
+    def _apply(self, batch: Batch) -> None:
+        tick = self.room.apply(batch)
+        if batch.batch_id in self._alone_ids and not self.is_alone:
+            return  # members here heard it when it was said
+        for personal in tick.personal:
+            for member in self.audience.members():
+                if member.identity.id == personal.user_id:
+                    self.audience.send(member, personal.packet)
+        if tick.packets:
+            self.audience.deliver(tick.packets, first=tick.first, last=tick.last)
+        # Told first, then done: who is banned hears why before the connection closes.
+        for entry in tick.internal:
+            self._owner.on_internal(self, entry)
+
+    def _repair_soon(self) -> None:
+        if not self._is_repairing and not self.is_alone and self._is_open:
+            self._is_repairing = True
+            self._spawn(self._repair_later())
+
+    async def _repair_later(self) -> None:
+        try:
+            await asyncio.sleep(_REPAIR_AFTER_S)
+            await self._repair()
+        finally:
+            self._is_repairing = False
+
+    async def _repair(self) -> None:
+        """Fetch what was missed. Cancel-safe: yes."""
+        if self.is_alone or not self._is_open:
+            return
+        room = self.room
+        try:
+            batches = await self._bus.replay(room.name, epoch=room.epoch, after_seq=room.seq)
+            if batches is None:
+                after_seq = room.seq
+                self._load(await self._bus.recall(room.name))
+                self._owner.on_position(self, after_seq=after_seq, recovered=False)
+                return
+        except UnavailableError:
+            return  # the return of the bus repairs
+        self.repairs += 1
+        for batch in batches:
+            self._offer(batch)
+
+    def take_pulse(self, pulse: Pulse) -> None:
+        """Counts over all nodes; also how a node notices that it is deaf."""
+        packets = self.room.count(pulse)
+        if packets:
+            self.tell_counts(packets)
+        if self.is_alone:
+            return
+        is_behind = pulse.epoch != self.room.epoch or pulse.seq > self.room.seq
+        self._behind_pulses = self._behind_pulses + 1 if is_behind else 0
+        if self._behind_pulses >= 2:
+            self._repair_soon()
+
+    def tell_counts(self, packets: list[bytes]) -> None:
+        """Likes and online, class D."""
+        seq = self.room.seq
+        self.audience.deliver([TickPacket(D, packet, 1) for packet in packets], first=seq, last=seq)
+
+    # -- alone and back ------------------------------------------------------------------------------------------
+
+    def _go_alone(self) -> None:
+        self.is_alone = True
+        self._shared = (self.room.epoch, self.room.seq)
+        self._said_alone = []
+        self._early.clear()
+        self.room.rename(f"alone-{secrets.token_hex(4)}")
+
+    async def rejoin(self) -> None:
+        """The bus is back. Cancel-safe: yes; called again at the next return."""
+        if not self.is_alone:
+            await self._repair()
+            return
+        epoch, seq = self._shared
+        try:
+            batches, memory = await self._return_to(epoch, seq)
+        except UnavailableError:
+            return
+        # From here to the end nothing waits: members see one step from the lonely line to the shared one.
+        self._load(memory)
+        self.is_alone = False
+        self._owner.on_position(self, after_seq=seq, recovered=batches is not None)
+        told = [
+            Entry(batch.first + offset, batch.at_ms, draft, draft.body(batch.first + offset))
+            for batch in batches or ()
+            if batch.batch_id not in self._alone_ids
+            for offset, draft in enumerate(batch.drafts)
+            if not draft.flags & INTERNAL and not draft.target
+        ]
+        if told:
+            self.audience.deliver(group_packets(told), first=told[0].seq, last=told[-1].seq)
+        self._alone_ids.clear()
+
+    async def _return_to(self, epoch: str, seq: int) -> tuple[tuple[Batch, ...] | None, RoomMemory]:
+        while True:
+            await self._hand_in()
+            batches = await self._bus.replay(self.room.name, epoch=epoch, after_seq=seq) if epoch else None
+            memory = await self._bus.recall(self.room.name)
+            if batches is None:
+                memory = await self._restore_state(memory)
+            if not self._said_alone:
+                # Batches that came between the two answers are in the memory's log, which is the later one.
+                if batches is not None and memory.epoch == epoch:
+                    known = batches[-1].last if batches else seq
+                    batches += tuple(batch for batch in memory.batches if batch.prev >= known)
+                return batches, memory
+
+    async def _hand_in(self) -> None:
+        """Give what was said here to the shared line; members here have heard it."""
+        while self._said_alone:
+            batch = self._said_alone[0]
+            await self._bus.append(
+                self.room.name,
+                batch.drafts,
+                taken=batch.taken,
+                batch_id=batch.batch_id,
+                min_seq=self.room.seq,
+                at_ms=batch.at_ms,
+            )
+            self._said_alone.pop(0)
+
+    async def _restore_state(self, memory: RoomMemory) -> RoomMemory:
+        """A bus that lost its memory is told the state that this node knows."""
+        lost = [entry.draft for key, entry in self.room.state.items() if key not in memory.state]
+        if not lost:
+            return memory
+        await self._bus.append(
+            self.room.name,
+            [draft for draft in lost if draft.flags & STATE],
+            taken=len(lost),
+            batch_id=self._next_batch_id(),
+            min_seq=self.room.seq,
+            at_ms=self._clock.utc_ms(),
+        )
+        return await self._bus.recall(self.room.name)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _answer(plan: Plan[Waiter], first: int) -> None:
+    seq = first
+    for waiting in plan.shown:
+        for waiter in waiting.waiters:
+            waiter(seq, True)
+        seq += 1
+    for waiting in plan.unshown:
+        for waiter in waiting.waiters:
+            waiter(seq, False)
+        seq += 1
