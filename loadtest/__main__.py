@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -38,6 +39,8 @@ def main() -> int:
     if arguments.scenario is None:
         _parser().print_help()
         return 0
+    # Ctrl-C and SIGTERM end the run the same way: every server and generator is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     facts = machine.describe()
     try:
         reports = [_run(name, arguments) for name in _chosen(arguments)]

@@ -112,7 +112,7 @@ class Streamd:
     ) -> None:
         """`rooms`: slugs, at least four characters: the stream key of a room is its slug. `options` go to `serve`.
 
-        With `profile` the server runs under cProfile and writes what it found when it is stopped.
+        With `profile` the server runs under cProfile and writes its findings there when it is stopped.
         """
         folder.mkdir(parents=True)
         self.rtmp_port, self.http_port = free_ports(2)
@@ -127,8 +127,8 @@ class Streamd:
         }
         if rooms:
             _open_rooms(f"sqlite+aiosqlite:///{folder}/streamd.db", rooms)
-        profiler = ["-m", "cProfile", "-o", str(profile)] if profile else []
-        argv = [sys.executable, *profiler, "-m", "streamd", "serve", *options]
+        program = ["loadtest.profiled", str(profile)] if profile else ["streamd"]
+        argv = [sys.executable, "-m", *program, "serve", *options]
         self._child = Child(self.name, argv, log=folder / "streamd.log", env=environment)
         wait_for_port(self.http_port, self._child)
         wait_for_port(self.rtmp_port, self._child)

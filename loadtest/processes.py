@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 _PR_SET_PDEATHSIG = 1
 _ROOT = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
         self.popen.wait()
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

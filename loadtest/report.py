@@ -119,7 +119,7 @@ def number(value: object) -> str:
 def _figure_rows(figures: Sequence[Figure]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for figure in figures:
-        spread = f" ({number(min(figure.samples))} to {number(max(figure.samples))})" if figure.samples else ""
+        spread = f" ({number(min(figure.samples))} to {number(max(figure.samples))})" if len(figure.samples) > 1 else ""
         rows.append((figure.name, number(figure.value) + spread, figure.unit, figure.target, figure.verdict))
     return rows
 

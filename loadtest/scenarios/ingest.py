@@ -93,8 +93,8 @@ def _figures(windows: Sequence[dict[str, float]], names: tuple[str, str], stream
 def _hottest(profile: Path, count: int = 30) -> Table:
     """The functions that take most time of their own."""
     stats = pstats.Stats(str(profile), stream=StringIO())
-    # The loop's own entry holds the time that it slept.
-    busy = [item for item in stats.stats.items() if "run_until_complete" not in item[0][2]]  # type: ignore[attr-defined]
+    # What was called less than once a second is start-up: imports, the database.
+    busy = [item for item in stats.stats.items() if item[1][1] >= _SETTLE_S]  # type: ignore[attr-defined]
     entries = sorted(busy, key=lambda item: item[1][2], reverse=True)[:count]
     whole = sum(timing[2] for _, timing in busy)
     rows = tuple(
