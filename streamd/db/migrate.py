@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +21,9 @@ from sqlalchemy.pool import NullPool
 
 from streamd.db.engine import mysql_arguments, parse_url, prepare_sqlite, unreachable
 from streamd.errors import SettingsError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 SYNCHRONOUS_DRIVERS = {"sqlite": "sqlite+pysqlite", "mysql": "mysql+pymysql"}
 LOCK_WAIT_S = 60
@@ -44,8 +48,21 @@ def missing(url: str) -> list[str]:
         return _missing(connection)
 
 
+def downgrade(url: str, revision: str) -> None:
+    """Go back to `revision` ("base": an empty database). What later revisions added is lost, with what it holds."""
+    from alembic import command
+
+    with _connection(url) as connection, _alone(connection):
+        command.downgrade(_config(connection), revision)
+
+
 def _apply(connection: Connection) -> None:
     from alembic import command
+
+    command.upgrade(_config(connection), "head")
+
+
+def _config(connection: Connection) -> Config:
     from alembic.config import Config
 
     # Lines about dialects; what was applied is returned to whoever asked for it.
@@ -53,7 +70,7 @@ def _apply(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config
 
 
 def _missing(connection: Connection) -> list[str]:

@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "streamd.media": {"streamd.media"},
     "streamd.errors": set(),
     "streamd.clock": set(),
-    "streamd.telemetry": {"streamd.telemetry"},
+    "streamd.telemetry": {"streamd.telemetry", "streamd.clock"},
     "streamd.cluster": {"streamd.cluster", "streamd.errors", "streamd.clock", "streamd.telemetry"},
     "streamd.db": {"streamd.db", "streamd.errors", "streamd.clock", "streamd.telemetry"},
     "streamd.live": {

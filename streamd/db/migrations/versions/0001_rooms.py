@@ -34,3 +34,7 @@ def upgrade() -> None:
 def _ascii_key(length: int) -> sa.types.TypeEngine[str]:
     exact = VARCHAR(length, charset="ascii", collation="ascii_bin")
     return sa.String(length).with_variant(exact, "mysql", "mariadb")
+
+
+def downgrade() -> None:
+    op.drop_table("rooms")
