@@ -14,14 +14,16 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from aiohttp import web
 
+from danmaku.gateway import RoomGateway
+from danmaku.ports import NobodySignsIn, RoomFacts
 from hls_packager.model import HlsSettings
 from hls_packager.origin import Origin
 from hls_packager.packager import Packager
@@ -38,15 +40,19 @@ from streamd.api.mounting import Area, mount
 from streamd.api.operations import OperationsApi
 from streamd.api.pages import Pages
 from streamd.api.rooms import RoomsApi
-from streamd.clock import Clock, SystemClock
-from streamd.db.engine import open_engine, ping
+from streamd.clock import SystemClock
+from streamd.cluster.in_process import InProcessBus
+from streamd.db.engine import Database, open_engine, ping
 from streamd.delivery.flv import FlvDelivery
 from streamd.delivery.hls import HlsDelivery
+from streamd.errors import NotFoundError
 from streamd.live.directory import InProcessDirectory
 from streamd.live.fanout import FanOut
 from streamd.live.gate import StreamGate
+from streamd.live.health import StreamHealth
 from streamd.live.hub import Hub, HubSettings
 from streamd.live.stream import LiveStream, StreamSettings, StreamState
+from streamd.reactions import Reactions
 from streamd.settings import Settings
 from streamd.telemetry import log as logging
 from streamd.telemetry.log import get_log
@@ -77,171 +83,181 @@ async def _serve(settings: Settings, *, is_demo: bool, with_programme: bool) -> 
     stopping = asyncio.Event()
     _on_signals(stopping)
     async with AsyncExitStack() as stack:
-        node = await _open(stack, settings)
+        engine = open_engine(settings.database)
+        stack.push_async_callback(engine.dispose)
+        node = Node(settings, engine=engine)
         if is_demo:
             await demo.seed(node.rooms)
-        await node.listen(settings)
+        await node.listen()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(node.rtmp.run())
-            background = [
-                tasks.create_task(node.hub.run()),
-                tasks.create_task(_sweep(node.origin)),
-                tasks.create_task(watch_loop_lag(clock=node.clock, metrics=node.metrics, log=log)),
-            ]
-            if with_programme:
-                background.append(tasks.create_task(demo.keep_programme(log=get_log("demo"))))
+            parts = [tasks.create_task(part) for part in node.parts()]
+            children = [tasks.create_task(demo.keep_programme(log=get_log("demo")))] if with_programme else []
             _settle_memory()
             log.info("node.ready", http=settings.public_origin, rtmp=settings.rtmp_url, version=__version__)
             if is_demo:
                 print(_banner(settings), flush=True)
             await stopping.wait()
             log.info("node.stopping")
-            for task in background:
-                task.cancel()
-            await node.stop(settings.shutdown_ms)
+            for child in children:
+                child.cancel()
+            await node.stop()
+            for part in parts:
+                part.cancel()
     log.info("node.stopped")
     return 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """The parts that are started and stopped."""
+    """All the parts, joined. Nothing is open before `listen`; nothing moves before `parts` run."""
 
-    clock: Clock
-    metrics: Metrics
-    rooms: Rooms
-    hub: Hub
-    gate: StreamGate
-    fanout: FanOut
-    origin: Origin
-    hls: HlsDelivery
-    flv: FlvDelivery
-    rtmp: RtmpServer
-    http: web.AppRunner
+    def __init__(self, settings: Settings, *, engine: Database) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._clock = SystemClock()
+        self._metrics = Metrics()
+        self.rooms = Rooms(engine=engine, clock=self._clock)
+        self._gateway = RoomGateway(
+            bus=InProcessBus(clock=self._clock), directory=self, identify=NobodySignsIn(), clock=self._clock
+        )
+        self._reactions = Reactions(notices=self._gateway, log=get_log("reactions"))
+        self._hls_settings = HlsSettings(
+            segment_ms=settings.hls.segment_ms,
+            part_ms=settings.hls.part_ms,
+            window_segments=settings.hls.window_segments,
+        )
+        self._origin = Origin(clock=self._clock, settings=self._hls_settings)
+        self._hub = Hub(
+            clock=self._clock,
+            directory=InProcessDirectory(worker="0", clock=self._clock),
+            log=get_log("live"),
+            settings=HubSettings(stream=StreamSettings(grace_ms=settings.live.grace_ms)),
+            sinks=self._sinks,
+            on_fact=self._reactions.on_stream,
+        )
+        self._gate = self._make_gate()
+        self._fanout = FanOut(
+            hub=self._hub,
+            check=PlayAdmission(rooms=self.rooms),
+            clock=self._clock,
+            log=get_log("live"),
+            timers=asyncio.get_running_loop(),
+        )
+        self._rtmp = self._make_rtmp()
+        self._hls = HlsDelivery(origin=self._origin, rooms=self.rooms, clock=self._clock)
+        self._flv = FlvDelivery(gate=self._fanout)
+        self._http = self._make_http()
+        for collect in (self._hub.collect, self._fanout.collect, self._gateway.metrics):
+            self._metrics.collect_from(collect)
 
-    async def listen(self, settings: Settings) -> None:
-        """Bind the ports. What comes before the node is ready waits in the kernel."""
-        await self.rtmp.start()
-        await self.http.setup()
-        await web.TCPSite(self.http, settings.http.host, settings.http.port, backlog=BACKLOG).start()
+    # --- how it is joined ---
 
-    async def stop(self, within_ms: int) -> None:
-        """See the module's promise."""
-        for site in list(self.http.sites):
-            await site.stop()
-        self.gate.drain()
-        self.hls.close()
-        self.fanout.close()
-        self.flv.close()
-        await self.rtmp.stop("shutdown", within_ms=within_ms // 2)
-        await self.http.cleanup()
-        await self.hub.close()
-
-
-async def _open(stack: AsyncExitStack, settings: Settings) -> Node:
-    clock, metrics = SystemClock(), Metrics()
-    engine = open_engine(settings.database)
-    stack.push_async_callback(engine.dispose)
-    rooms = Rooms(engine=engine, clock=clock)
-    keys = StreamKeys(engine=engine, clock=clock)
-    secret = open_node_secret(settings.data_dir)
-
-    hls_settings = HlsSettings(
-        segment_ms=settings.hls.segment_ms,
-        part_ms=settings.hls.part_ms,
-        window_segments=settings.hls.window_segments,
-    )
-    origin = Origin(clock=clock, settings=hls_settings)
-
-    def sinks(stream: LiveStream) -> list[Packager]:
+    def _sinks(self, stream: LiveStream) -> list[Packager]:
         return [
             Packager(
                 room=stream.room,
-                store=origin.open(stream.room),
-                settings=hls_settings,
+                store=self._origin.open(stream.room),
+                settings=self._hls_settings,
                 log=get_log("hls"),
                 utc_ms=stream.timeline.utc_ms,
             )
         ]
 
-    hub = Hub(
-        clock=clock,
-        directory=InProcessDirectory(worker="0", clock=clock),
-        log=get_log("live"),
-        settings=HubSettings(stream=StreamSettings(grace_ms=settings.live.grace_ms)),
-        sinks=sinks,
-    )
-    gate = StreamGate(
-        hub=hub,
-        keys=PublishAdmission(keys=keys, rooms=rooms, secret=secret),
-        clock=clock,
-        log=get_log("live"),
-    )
-    fanout = FanOut(
-        hub=hub,
-        check=PlayAdmission(rooms=rooms),
-        clock=clock,
-        log=get_log("live"),
-        timers=asyncio.get_running_loop(),
-    )
-    rtmp = RtmpServer(
-        gate=gate,
-        play_gate=fanout,
-        clock=clock,
-        metrics=metrics,
-        log=get_log("rtmp"),
-        settings=RtmpSettings(
-            host=settings.rtmp.host,
-            port=settings.rtmp.port,
-            tls_port=settings.rtmps.port if settings.rtmps.cert else None,
-        ),
-        ssl_context=preflight.tls_context(settings),
-    )
-    metrics.collect_from(hub.collect)
-    metrics.collect_from(fanout.collect)
-    hls = HlsDelivery(origin=origin, rooms=rooms, clock=clock)
-    flv = FlvDelivery(gate=fanout)
+    def _make_gate(self) -> StreamGate:
+        admission = PublishAdmission(
+            keys=StreamKeys(engine=self._engine, clock=self._clock),
+            rooms=self.rooms,
+            secret=open_node_secret(self._settings.data_dir),
+        )
+        return StreamGate(hub=self._hub, keys=admission, clock=self._clock, log=get_log("live"))
 
-    application = web.Application()
-    application.add_routes([*hls.routes(), *flv.routes()])
-    areas: list[Area] = [
-        RoomsApi(rooms=rooms, live=_OnAir(hub), clock=clock),
-        OperationsApi(metrics=metrics, checks={"database": lambda: ping(engine)}, version=__version__),
-        Pages(folder=PAGES),
-    ]
-    answering = Answering(log=get_log("http"), metrics=metrics, clock=clock, origin=settings.public_origin)
-    mount(application, areas, docs=DocsApi(version=__version__, server=settings.public_origin), answering=answering)
-    http = web.AppRunner(application, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=FAREWELL_S)
-    return Node(
-        clock=clock,
-        metrics=metrics,
-        rooms=rooms,
-        hub=hub,
-        gate=gate,
-        fanout=fanout,
-        origin=origin,
-        hls=hls,
-        flv=flv,
-        rtmp=rtmp,
-        http=http,
-    )
+    def _make_rtmp(self) -> RtmpServer:
+        settings = self._settings
+        return RtmpServer(
+            gate=self._gate,
+            play_gate=self._fanout,
+            clock=self._clock,
+            metrics=self._metrics,
+            log=get_log("rtmp"),
+            settings=RtmpSettings(
+                host=settings.rtmp.host,
+                port=settings.rtmp.port,
+                tls_port=settings.rtmps.port if settings.rtmps.cert else None,
+            ),
+            ssl_context=preflight.tls_context(settings),
+        )
 
+    def _make_http(self) -> web.AppRunner:
+        origin = self._settings.public_origin
+        application = web.Application()
+        application.add_routes([*self._hls.routes(), *self._flv.routes()])
+        self._gateway.attach(application)
+        areas: list[Area] = [
+            RoomsApi(rooms=self.rooms, live=self, clock=self._clock),
+            OperationsApi(metrics=self._metrics, checks={"database": lambda: ping(self._engine)}, version=__version__),
+            Pages(folder=PAGES),
+        ]
+        answering = Answering(log=get_log("http"), metrics=self._metrics, clock=self._clock, origin=origin)
+        mount(application, areas, docs=DocsApi(version=__version__, server=origin), answering=answering)
+        return web.AppRunner(application, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=FAREWELL_S)
 
-async def _sweep(origin: Origin) -> None:
-    while True:
-        await asyncio.sleep(ORIGIN_SWEEP_S)
-        origin.sweep()
+    # --- what the parts ask of each other through here ---
 
-
-class _OnAir:
-    """The hub as the API asks it."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self.health = hub.health
-
-    def on_air(self) -> Collection[str]:
+    def on_air(self) -> set[str]:
+        """See `streamd.api.rooms.LiveRooms`."""
         return {stream.room for stream in self._hub.streams() if stream.state is StreamState.ON_AIR}
+
+    def health(self, room: str) -> StreamHealth | None:
+        """See `streamd.api.rooms.LiveRooms`."""
+        return self._hub.health(room)
+
+    async def facts(self, room: str) -> RoomFacts | None:
+        """See `danmaku.ports.RoomDirectory`."""
+        try:
+            known = await self.rooms.get(room)
+        except NotFoundError:
+            return None
+        stream = self._hub.find(room)
+        return RoomFacts(title=known.title, live=stream is not None and stream.state is StreamState.ON_AIR)
+
+    # --- its life ---
+
+    async def listen(self) -> None:
+        """Bind the ports. Who connects before the parts run waits in the kernel. Raises OSError."""
+        self._rtmp.listen()
+        await self._http.setup()
+        http = self._settings.http
+        await web.TCPSite(self._http, http.host, http.port, backlog=BACKLOG).start()
+
+    def parts(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs for as long as the node does, each to be made a task."""
+        return [
+            self._rtmp.run(),
+            self._hub.run(),
+            self._gateway.run(),
+            self._reactions.run(),
+            self._sweep_origin(),
+            watch_loop_lag(clock=self._clock, metrics=self._metrics, log=get_log("node")),
+        ]
+
+    async def _sweep_origin(self) -> None:
+        while True:
+            await asyncio.sleep(ORIGIN_SWEEP_S)
+            self._origin.sweep()
+
+    async def stop(self) -> None:
+        """See the module's promise. The parts still run, and may be cancelled afterwards."""
+        within_ms = self._settings.shutdown_ms // 2
+        for site in list(self._http.sites):
+            await site.stop()
+        self._gate.drain()
+        self._hls.close()
+        self._fanout.close()
+        self._flv.close()
+        async with asyncio.TaskGroup() as leaving:
+            leaving.create_task(self._rtmp.stop("shutdown", within_ms=within_ms))
+            leaving.create_task(self._gateway.close(within_ms=within_ms))
+        await self._http.cleanup()
+        await self._hub.close()
 
 
 def _on_signals(stopping: asyncio.Event) -> None:

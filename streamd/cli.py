@@ -15,9 +15,8 @@ import typer
 from streamd import __version__
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
     from streamd.accounts.rooms import Room, Rooms
+    from streamd.db.engine import Database
     from streamd.settings import Settings
 
 T = TypeVar("T")
@@ -186,7 +185,7 @@ def _settings() -> Settings:
     return settings
 
 
-def _with_rooms(settings: Settings, use: Callable[[Rooms, AsyncEngine], Awaitable[T]]) -> T:
+def _with_rooms(settings: Settings, use: Callable[[Rooms, Database], Awaitable[T]]) -> T:
     from streamd.accounts.rooms import Rooms
     from streamd.clock import SystemClock
     from streamd.db.engine import open_engine

@@ -6,7 +6,7 @@ where a column asks for it (`tables.ascii_key`), a too long value is an error an
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
@@ -16,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from streamd.errors import UnavailableError
+
+# What those who hand it on, and never query, call it.
+Database: TypeAlias = AsyncEngine
 
 # A writer waits this long for another one. Within a process writes are short; `streamd room create` beside a running
 # server is the usual second writer.
@@ -34,7 +37,7 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
-def open_engine(url: str) -> AsyncEngine:
+def open_engine(url: str) -> Database:
     """An engine with its pool. Nothing is connected yet; the owner calls `await engine.dispose()`."""
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
