@@ -77,6 +77,11 @@ class FlvDelivery:
             if is_websocket:
                 return await _serve_websocket(request, viewer)
             return await _serve_http(request, viewer, chunked=chunked)
+        except asyncio.CancelledError:
+            # The server stops and will not wait; nor may a peer that does not read make its connection wait.
+            if request.transport is not None:
+                request.transport.abort()
+            raise
         finally:
             playback.close()
             self._viewers.discard(viewer)

@@ -41,13 +41,16 @@ class FlvWire:
         return self._name
 
     def start(self, tracks: Sequence[Track], *, origin_ms: int, at_ms: int) -> bytes:
-        """Header, onMetaData and sequence headers, in one piece: mpegts.js needs 13 bytes at once to begin."""
+        """Header, onMetaData and sequence headers, in one piece: mpegts.js needs 13 bytes at once to begin.
+
+        onMetaData is at time 0 and not where the stream stands: FFmpeg takes a later one for a track of subtitles.
+        """
         kinds = {track.is_video for track in tracks}
         time_ms = max(0, at_ms - origin_ms)
         return self._framed(
             [
                 file_header(has_audio=False in kinds, has_video=True in kinds),
-                tag(SCRIPT_TAG, time_ms, metadata_body(tracks)),
+                tag(SCRIPT_TAG, 0, metadata_body(tracks)),
                 *_sequence_headers(tracks, time_ms),
             ]
         )
