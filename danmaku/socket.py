@@ -162,7 +162,10 @@ class PollingLink:
 
     async def _close(self, reason: str, *, abort: bool) -> None:
         await self._socket.close(wait=False, abort=abort, reason=reason)
-        self._queue.put_nowait(None)  # ends the poll that waits
+
+    def end_poll(self) -> None:
+        """Answer the poll that waits; the engine would leave it hanging, and its client with it, for 45 seconds."""
+        self._queue.put_nowait(eio_packet.Packet(eio_packet.NOOP))
 
     def on_probe(self) -> None:
         """See Probe."""
@@ -389,6 +392,7 @@ class RoomServer(socketio.AsyncServer):  # type: ignore[misc]
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         link = self.links.pop(eio_sid, None)
         if link is not None:
+            link.end_poll()
             self.on_gone(link, reason)
 
 
