@@ -119,7 +119,8 @@ def test_few_descriptors_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_shared_database_is_not_migrated_behind_its_owners_back(tmp_path: Path, mariadb: MariaDb) -> None:
     found = settings(tmp_path, STREAMD_DATABASE_URL=mariadb.create_database())
     (line,) = problems(found, tmp_path)
-    assert "lacks 1 migration: 0001" in line
+    assert "the database lacks " in line
+    assert "0001" in line
     assert "streamd migrate" in line
 
 
