@@ -8,7 +8,7 @@ the room's last programme where that is further. Owned by the composition root, 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hls_packager.model import Cadence, HlsSettings
@@ -19,8 +19,12 @@ from streamd.clock import Clock
 _ROOMS_REMEMBERED = 4_096
 # Segments last half a second at least on average, so a clock that counts half seconds is never behind.
 _MSN_STEP_MS = 500
-# ExoPlayer reads EXT-X-DISCONTINUITY-SEQUENCE into 32 bits with a sign (HlsPlaylistParser.java): seconds since 2020.
-_DISCONTINUITY_ZERO_MS = 1_577_836_800_000
+# Small on purpose. hls.js keeps an array indexed by discontinuity and walks it from zero at every reload
+# (stream-controller.ts, `initPTS.some`): seconds since 2020 stop the page for four seconds. ExoPlayer reads the
+# tag into 32 bits with a sign. So: hours since 2026. Two processes in one hour may share a number, which is harmless,
+# because timestamps follow the wall clock and go on where the old process ended.
+_DISCONTINUITY_ZERO_MS = 1_767_225_600_000
+_DISCONTINUITY_STEP_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ class Origin:
             settings=self._settings,
             first_msn=max(utc_ms // _MSN_STEP_MS, past.next_msn if past else 0),
             discontinuity_sequence=max(
-                (utc_ms - _DISCONTINUITY_ZERO_MS) // 1_000, past.next_discontinuity if past else 0, 0
+                (utc_ms - _DISCONTINUITY_ZERO_MS) // _DISCONTINUITY_STEP_MS, past.next_discontinuity if past else 0, 0
             ),
             cadence=past.cadence if past else None,
             siblings=lambda: (each for name, each in renditions.items() if name != rendition),
@@ -83,7 +87,7 @@ class Origin:
         renditions = self._rooms.get(room)
         return renditions.get(rendition) if renditions is not None else None
 
-    def renditions(self, room: str) -> Iterable[SegmentStore]:
+    def renditions(self, room: str) -> Sequence[SegmentStore]:
         """All stores of a room, in the order they were opened."""
         return tuple(self._rooms.get(room, {}).values())
 

@@ -39,6 +39,7 @@ class Segmenter:
         "_announced",
         "_audio",
         "_cutter",
+        "_end_us",
         "_held",
         "_keys",
         "_memory",
@@ -60,7 +61,8 @@ class Segmenter:
         self._probe: Probe | None = Probe(settings=settings, memory=memory, announced=self._announced)
         self._cutter: Cutter | None = None
         self._keys = KeyFrames()
-        self._tracks = TrackSet()  # of the last segment that was opened
+        self._tracks = TrackSet()  # of the last segment before a pause
+        self._end_us = 0  # and where that ended
         # The very objects that on-air frames point at: what `push` compares.
         self._video: Track | None = None
         self._audio: Track | None = None
@@ -147,7 +149,7 @@ class Segmenter:
     def _await_return(self) -> None:
         """Nothing is on air until the tracks that were have shown up again."""
         if self._cutter is not None:
-            self._tracks = self._cutter.tracks
+            self._tracks, self._end_us = self._cutter.tracks, self._cutter.end_us
             self._memory = self.cadence
         self._cutter = self._video = self._audio = None
         self._held.clear()
@@ -214,12 +216,23 @@ class Segmenter:
             events.append(EpochDecided(epoch=self.epoch, cadence=cadence))
         self._memory = cadence
         first = next(frame for frame in probe.frames if frame.track.is_video == tracks.lead.is_video)
-        changed = self._tracks != TrackSet() and self._tracks != tracks
-        events.append(self._begin(tracks, first, discontinuity=changed))
+        events.append(self._begin(tracks, first, discontinuity=self._breaks(tracks, first)))
         for frame in probe.frames:
             if frame.dts * first.track.timescale_hz >= first.dts * frame.track.timescale_hz:
                 events += self.push(frame)
         return events
+
+    def _breaks(self, tracks: TrackSet, first: EncodedFrame) -> bool:
+        """Whether players have to be told that `first` does not go on where the programme stopped.
+
+        A hole longer than a part does break the timeline: told of it hls.js 1.7.4 goes on within a second, untold it
+        stands still for twenty, and EXT-X-GAP costs it up to five (gap-controller.ts jumps only over what it buffered).
+        A shorter one, a quick takeover, is played over without any of that.
+        """
+        if self._tracks == TrackSet() or self.epoch is None:
+            return False
+        hole_us = first.dts * 1_000_000 // first.track.timescale_hz - self._end_us
+        return tracks != self._tracks or hole_us > self.epoch.part_target_ms * 1_000
 
     def _begin(self, tracks: TrackSet, first: EncodedFrame, *, discontinuity: bool) -> Event:
         """A cutter for `tracks` that opens its first segment at `first`."""

@@ -33,7 +33,7 @@ class Rendering:
 
     def __init__(self, text: str) -> None:
         self.body = text.encode()
-        self.wire: dict[object, bytes] = {}
+        self.wire: dict[tuple[object, ...], Sequence[bytes]] = {}
         self._gzipped: bytes | None = None
 
     @property
@@ -194,6 +194,11 @@ class SegmentStore:
     def playable(self) -> bool:
         """Whether the playlist lists anything."""
         return self.playlist is not None and bool(self.playlist.segments)
+
+    @property
+    def has_video(self) -> bool:
+        """Whether there are pictures in what is made now."""
+        return self._tracks.video is not None
 
     def rendering(self, *, skip: bool = False, query: str = "") -> Rendering:
         """The newest playlist. `skip`: as a delta update; `query`: goes behind every child URI, with its "?"."""

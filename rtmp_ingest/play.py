@@ -39,8 +39,8 @@ class RtmpWire:
 
     def start(self, tracks: Sequence[Track], *, origin_ms: int, at_ms: int) -> bytes:
         """onMetaData and the sequence headers."""
-        timestamp = (at_ms - origin_ms) & _U32
-        metadata = Message(DATA_AMF0, self._stream_id, timestamp, flv.metadata_body(tracks))
+        # At zero: ffmpeg takes onMetaData at any other time for a subtitle.
+        metadata = Message(DATA_AMF0, self._stream_id, 0, flv.metadata_body(tracks))
         return encode_message(metadata, csid=_DATA_CSID, chunk_bytes=CHUNK_BYTES) + self.tracks(
             tracks, origin_ms=origin_ms, at_ms=at_ms
         )
