@@ -134,7 +134,7 @@ class Hub:
     def pause(self, stream: LiveStream, reason: str) -> None:
         """The encoder of `stream` is gone."""
         if stream.state is StreamState.ON_AIR:
-            stream.pause(reason)
+            self._despite_sinks(stream, lambda: stream.pause(reason))
             self._tell(stream, Turn.PAUSED, reason)
 
     def end(self, stream: LiveStream, reason: str) -> None:
@@ -143,7 +143,7 @@ class Hub:
             return
         del self._streams[stream.room]
         del self._samplers[stream.room]
-        stream.end()
+        self._despite_sinks(stream, stream.end)
         self._gone.add(stream)
         self._to_release.append(stream.claim)
         if stream.publications:
@@ -242,6 +242,13 @@ class Hub:
                 code="too_many_streams",
                 retry_after_ms=5_000,
             )
+
+    def _despite_sinks(self, stream: LiveStream, change: Callable[[], None]) -> None:
+        """What becomes of a stream is not for its sinks to decide."""
+        try:
+            change()
+        except ExceptionGroup:
+            self._log.exception("live.sink_failed", room=stream.room)
 
     def _tell(self, stream: LiveStream, turn: Turn, reason: str = "") -> None:
         fact = StreamFact(turn=turn, room=stream.room, at_ms=self._clock.utc_ms(), reason=reason)

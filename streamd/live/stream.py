@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -216,27 +216,29 @@ class LiveStream:
         self.counted[repair] += amount
 
     def pause(self, reason: str) -> None:
-        """The encoder is gone. What is cached stays, for viewers who come within the grace time."""
+        """The encoder is gone. What is cached stays, for viewers who come within the grace time.
+
+        Raises ExceptionGroup of what sinks raised, after all of them were told.
+        """
         if self.state is not StreamState.ON_AIR:
             return
         self.state = StreamState.PAUSED
         self.pause_reason = reason
         self.paused_ms = self._clock.now_ms()
-        for sink in self._sinks:
-            sink.on_pause()
+        _each(sink.on_pause for sink in self._sinks)
 
     # --- the hub's side ---
 
     def end(self) -> None:
-        """The programme is over; the object is of no further use. Idempotent."""
+        """The programme is over; the object is of no further use. Idempotent. Raises as `pause` does."""
         if self.state is StreamState.ENDED:
             return
-        self.pause("ended")
+        was_on_air = self.state is StreamState.ON_AIR
         self.state = StreamState.ENDED
         sinks, self._sinks, self._on_frame = self._sinks, (), ()
-        for sink in sinks:
-            sink.on_end()
         self.gop.reset()
+        pauses = [sink.on_pause for sink in sinks] if was_on_air else []
+        _each([*pauses, *(sink.on_end for sink in sinks)])
 
     def repairs(self) -> Counter[str]:
         """Everything that was mended or dropped, by name: by ingest, here, and on the timeline."""
@@ -341,3 +343,15 @@ class LiveStream:
         if extra is not None:
             extra.frames += 1
             extra.bytes += len(frame.payload)
+
+
+def _each(calls: Iterable[Callable[[], None]]) -> None:
+    """Call all of them: one sink's failure must not keep the news from the others."""
+    failures: list[Exception] = []
+    for call in calls:
+        try:
+            call()
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("sinks failed", failures)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamd.errors import InvalidError, LimitedError, NotFoundError, UnavailableError
 from streamd.live.audience import AudienceSettings
 from streamd.live.hub import HubSettings
 from streamd.live.stream import StreamSettings
 from streamd.media.frames import EncodedFrame
-from streamd.media.ports import PlayRequest
-from tests.live.stage import AUDIO, VIDEO, PaperEncoder, PaperViewer, ReadableWire, Stage
+from streamd.media.ports import Playback, PlayRequest
+from tests.live.stage import AUDIO, VIDEO, PaperEncoder, PaperViewer, ReadableWire, Stage, letter
 
 
 def shape(text: str) -> str:
@@ -553,3 +556,71 @@ async def test_frame_without_a_payload_harms_nobody() -> None:
     encoder.publication.push(EncodedFrame(AUDIO, encoder.packets * 1_024, 0, True, b""))
     encoder.run(100)
     assert viewer.closed is None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["run", "run", "run", "join", "join_late", "leave", "stall", "recover", "replace", "revise"]),
+        st.integers(0, 6),
+    ),
+    min_size=15,
+    max_size=60,
+)
+
+
+@given(steps=STEPS)
+@settings(max_examples=150, deadline=None)
+def test_any_crowd_sees_whole_runs_from_key_frames_in_order_and_nothing_twice(
+    steps: list[tuple[str, int]],
+) -> None:
+    asyncio.run(_crowd(steps))
+
+
+async def _crowd(steps: list[tuple[str, int]]) -> None:
+    stage = Stage(audience=AudienceSettings(skip_floor_bytes=1_000, skip_ms=1, stuck_ms=3_000))
+    encoder = await stage.encoder()
+    encoder.gop = 10
+    encoder.announce()
+    encoder.run(500)
+    wires, seats = (ReadableWire("flv"), ReadableWire("rtmp")), list[tuple[PaperViewer, Playback]]()
+    aired = stage.sinks[0].frames
+    for what, number in steps:
+        match what:
+            case "run":
+                encoder.run(20 + number * 260, tick=number % 2 == 0)
+            case "join" | "join_late":
+                viewer = PaperViewer()
+                request = PlayRequest(room="demo", from_next_key=what == "join_late")
+                seats.append((viewer, await stage.fanout.play(request, wires[number % 2], viewer)))
+            case "leave" if seats:
+                seats[number % len(seats)][1].close()
+            case "stall" | "recover" if seats:
+                seats[number % len(seats)][0].backlog = 50_000 if what == "stall" else 0
+            case "replace":
+                encoder.publication.close("peer_eof")
+                encoder = await stage.encoder()
+                encoder.gop = 10
+                encoder.announce()
+            case "revise":
+                encoder.video = replace(VIDEO, config=b"avcC-%d" % number)
+                encoder.pictures = -(-encoder.pictures // encoder.gop) * encoder.gop
+                encoder.elapsed_ms = encoder.pictures * 40
+                encoder.packets = encoder.elapsed_ms * 48 // 1_024
+                encoder.announce()
+    stage.timers.fire()
+    origin_ms = stage.stream().origin_ms
+    on_air = [f"{letter(f)}{f.dts * 1_000 // f.track.timescale_hz - origin_ms}" for f in aired]
+    for viewer, _ in seats:
+        _check_view(viewer.text, on_air)
+
+
+def _check_view(text: str, on_air: list[str]) -> None:
+    """Starts once, then runs of what was on air, each from a key frame unless it follows the one before."""
+    assert text == "" or text.startswith("[start ")
+    assert text.count("[start ") <= 1
+    seen = re.findall(r"[Kva]\d+", re.sub(r"\[[^]]*\]", "", text))
+    at = -1
+    for frame in seen:
+        place = on_air.index(frame, at + 1)
+        assert (place == at + 1 and at >= 0) or frame[0] == "K", frame
+        at = place

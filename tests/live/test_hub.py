@@ -56,19 +56,36 @@ async def test_listener_that_fails_does_not_stop_the_programme() -> None:
     assert stage.log.exceptions == ["live.fact_failed"]
 
 
-async def test_sink_that_fails_at_the_end_does_not_keep_other_streams_from_ending() -> None:
-    class Failing(PaperSink):
-        def on_end(self) -> None:
-            raise RuntimeError("no")
+class Failing(PaperSink):
+    def on_pause(self) -> None:
+        raise RuntimeError("no")
 
-    def sinks(stream: LiveStream) -> list[FrameSink]:
-        return [Failing() if stream.room == "bad" else PaperSink()]
+    def on_end(self) -> None:
+        raise RuntimeError("no")
+
+
+async def test_sink_that_fails_keeps_neither_other_sinks_nor_other_streams_from_their_end() -> None:
+    others: list[PaperSink] = []
+
+    def sinks(_stream: LiveStream) -> list[FrameSink]:
+        others.append(PaperSink())
+        return [Failing(), others[-1]]
 
     stage = Stage(sinks=sinks)
-    for room in ("bad", "good"):
+    for room in ("one", "two"):
         (await stage.encoder(room)).publication.close("peer_eof")
     stage.seconds(46)
     assert stage.hub.streams() == ()
+    assert [sink.turns for sink in others] == [["pause", "end"], ["pause", "end"]]
+    assert stage.log.exceptions == ["live.sink_failed"] * 4
+    assert [fact.turn for fact in stage.facts].count(Turn.ENDED) == 2
+
+
+async def test_sink_that_fails_does_not_keep_a_cut_encoder_on_its_connection() -> None:
+    stage = Stage(sinks=lambda _stream: [Failing()])
+    encoder = await stage.encoder()
+    stage.gate.cut("demo")
+    assert encoder.publisher.evicted == ["cut"]
 
 
 async def test_claims_are_given_back_when_programmes_end() -> None:
