@@ -1,0 +1,52 @@
+"""Rates within one process: the generic cell rate algorithm over a bounded table of arrival times.
+
+Several limits are charged together or not at all. When the table is full the least lately charged entry is forgotten,
+which can only be generous. Processes that must count together do it in Redis, by the same method.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+from streamd.clock import Clock
+from streamd.cluster.bus import Limit, gcra
+
+TABLE_LIMIT_COUNT = 100_000
+
+
+class Rate(Protocol):
+    """A limit as its owner names it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def interval_ms(self) -> int: ...
+    @property
+    def burst(self) -> int: ...
+
+
+class InProcessRates:
+    """Counts for this process."""
+
+    def __init__(self, *, clock: Clock, limit_count: int = TABLE_LIMIT_COUNT) -> None:
+        self._clock = clock
+        self._limit_count = limit_count
+        self._arrivals: OrderedDict[str, int] = OrderedDict()
+
+    async def charge(self, rates: Sequence[Rate]) -> int:
+        """0 when all allow it (and are charged), else milliseconds to wait. Cancel-safe: yes, it never waits."""
+        now_ms = self._clock.now_ms()
+        charged: dict[str, int] = {}
+        for rate in rates:
+            limit = Limit(rate.name, rate.interval_ms, rate.burst)
+            charged[rate.name], wait_ms = gcra(self._arrivals.get(rate.name, 0), now_ms, limit)
+            if wait_ms:
+                return wait_ms
+        for name, arrival_ms in charged.items():
+            self._arrivals[name] = arrival_ms
+            self._arrivals.move_to_end(name)
+        while len(self._arrivals) > self._limit_count:
+            self._arrivals.popitem(last=False)
+        return 0

@@ -1,0 +1,78 @@
+"""A real redis-server on a free port of 127.0.0.1, in a directory of its own, without persistence."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+
+class RedisServer:
+    """One server process; may be stopped, started again on its port, paused."""
+
+    def __init__(self, directory: Path, port: int, *options: str) -> None:
+        self.directory = directory
+        self.port = port
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._options = options
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        program = shutil.which("redis-server")
+        assert program, "install redis-server: nodes meet in a real one"
+        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", os.fspath(self.directory)]
+        arguments += ["--save", "", "--appendonly", "no", "--loglevel", "warning", *self._options]
+        self._process = await asyncio.create_subprocess_exec(
+            program, *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        async with asyncio.timeout(10), self.client() as client:
+            while True:
+                with suppress(RedisError, OSError):
+                    await client.ping()
+                    return
+                await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            await process.wait()
+
+    def pause(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def client(self) -> Redis:
+        return Redis(port=self.port, socket_timeout=2)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def redis_server(*options: str) -> AsyncIterator[RedisServer]:
+    with tempfile.TemporaryDirectory(prefix="streamd-redis-") as directory:
+        server = RedisServer(Path(directory), free_port(), *options)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
