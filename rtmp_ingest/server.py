@@ -1,8 +1,8 @@
 """The RTMP server: listens, hands each peer to a `Connection`, and looks after time.
 
     server = RtmpServer(gate=…, play_gate=…, clock=…, metrics=…, log=…, settings=…)
-    await server.start()                      # binds; OSError if a port is taken
-    tasks.create_task(server.run())           # serves until `stop`
+    server.listen()                           # binds; OSError if a port is taken
+    tasks.create_task(server.run())           # accepts and serves until `stop`
     await server.stop("shutdown", within_ms=5_000)
 
 Decisions about publishers and players run as tasks of `run`'s own TaskGroup. One sweep a second serves every timeout of
@@ -12,6 +12,7 @@ every connection; there is no timer for a message or a peer. A connection beyond
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Coroutine
 
@@ -48,9 +49,11 @@ class RtmpServer:
         self._ssl_context = ssl_context
         self._addresses = AddressLimits(limits=self._settings.limits, trusted=self._settings.trusted_addresses)
         self._connections: set[Connection] = set()
+        self._sockets: list[socket.socket] = []
         self._listeners: list[asyncio.Server] = []
         self._tasks: asyncio.TaskGroup | None = None
-        self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._is_open = True
         self._empty = asyncio.Event()
         self._empty.set()
         self._refused_count = 0
@@ -69,38 +72,55 @@ class RtmpServer:
 
     @property
     def port(self) -> int:
-        """Where plain RTMP listens, after `start`."""
-        return int(self._listeners[0].sockets[0].getsockname()[1])
+        """Where plain RTMP listens, after `listen`."""
+        return int(self._sockets[0].getsockname()[1])
 
     @property
     def tls_port(self) -> int | None:
-        """Where RTMPS listens, after `start`."""
-        return int(self._listeners[1].sockets[0].getsockname()[1]) if len(self._listeners) > 1 else None
+        """Where RTMPS listens, after `listen`."""
+        return int(self._sockets[1].getsockname()[1]) if len(self._sockets) > 1 else None
 
     @property
     def connections_count(self) -> int:
         """Connections open now."""
         return len(self._connections)
 
-    async def start(self) -> None:
-        """Bind the ports, so that a busy one is known before anything runs. Raises OSError."""
-        await self._listen(self._settings.port, None)
-        if self._ssl_context is not None and self._settings.tls_port is not None:
-            await self._listen(self._settings.tls_port, self._ssl_context)
+    def listen(self) -> None:
+        """Bind the ports, so that a busy one is known before anything runs. Raises OSError.
 
-    async def _listen(self, port: int, context: ssl.SSLContext | None) -> None:
-        loop = asyncio.get_running_loop()
-        listener = await loop.create_server(
+        Whoever connects before `run` waits in the kernel.
+        """
+        settings = self._settings
+        ports = [settings.port]
+        if self._ssl_context is not None and settings.tls_port is not None:
+            ports.append(settings.tls_port)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        try:
+            for port in ports:
+                address = (settings.host, port)
+                self._sockets.append(
+                    socket.create_server(address, family=family, backlog=_BACKLOG, reuse_port=settings.reuse_port)
+                )
+        except OSError:
+            self._close_doors()
+            raise
+
+    async def _accept(self, bound: socket.socket, context: ssl.SSLContext | None) -> None:
+        listener = await asyncio.get_running_loop().create_server(
             lambda: Connection(self._around),
-            self._settings.host,
-            port,
+            sock=bound,
             ssl=context,
             ssl_handshake_timeout=self._settings.limits.handshake_ms / 1000 if context is not None else None,
-            reuse_port=self._settings.reuse_port,
             backlog=_BACKLOG,
-            start_serving=False,
         )
         self._listeners.append(listener)
+
+    def _close_doors(self) -> None:
+        self._is_open = False
+        for listener in self._listeners:
+            listener.close()
+        for bound in self._sockets:
+            bound.close()
 
     async def run(self) -> None:
         """Serve until `stop`. Cancel-safe: yes, and then no peer is told anything."""
@@ -108,14 +128,14 @@ class RtmpServer:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 sweeper = tasks.create_task(self._sweep())
-                for listener in self._listeners:
-                    await listener.start_serving()
-                await self._stopping.wait()
+                for bound, context in zip(self._sockets, (None, self._ssl_context), strict=False):
+                    if self._is_open:
+                        await self._accept(bound, context)
+                await self._stopped.wait()
                 sweeper.cancel()
         finally:
             self._tasks = None
-            for listener in self._listeners:
-                listener.close()
+            self._close_doors()
             for connection in list(self._connections):
                 connection.abort()
 
@@ -124,8 +144,7 @@ class RtmpServer:
 
         What is still open after `within_ms` is cut off. Cancel-safe: yes; cut off then as well.
         """
-        for listener in self._listeners:
-            listener.close()
+        self._close_doors()
         for connection in list(self._connections):
             connection.shut_down(reason)
         try:
@@ -136,7 +155,7 @@ class RtmpServer:
         finally:
             for connection in list(self._connections):
                 connection.abort()
-            self._stopping.set()
+            self._stopped.set()
 
     async def _sweep(self) -> None:
         while True:
@@ -155,7 +174,7 @@ class RtmpServer:
     def _opened(self, connection: Connection) -> bool:
         if (
             self._tasks is None
-            or self._stopping.is_set()
+            or not self._is_open
             or len(self._connections) >= self._settings.limits.connections_count
             or not self._addresses.connect(connection.address)
         ):
