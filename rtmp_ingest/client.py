@@ -176,6 +176,8 @@ class PublishClient(asyncio.Protocol):
         return self._transaction
 
     async def _call(self, name: str, *arguments: amf0.Value) -> Command:
+        if self._failure is not None:
+            raise self._failure
         answer: asyncio.Future[Command] = asyncio.get_running_loop().create_future()
         transaction = self._tell(name, *arguments)
         self._answers[transaction] = answer
