@@ -19,6 +19,8 @@ PURE = {
     "streamd.media",
     "streamd.cluster.bus",
     *(f"rtmp_ingest.{name}" for name in ("buffer", "handshake", "chunks", "amf0", "messages", "session", "frames")),
+    *(f"rtmp_ingest.{name}" for name in ("chunk_writer", "connect", "enhanced", "events", "stream_name", "play")),
+    *(f"rtmp_ingest.{name}" for name in ("limits", "errors", "address_limits")),
     *(f"hls_packager.{name}" for name in ("model", "segmenter", "boxes", "init_segment", "fragment", "playlist")),
     *(f"danmaku.{name}" for name in ("room", "moderation", "wire")),
     *(f"streamd.live.{name}" for name in ("timeline", "cadence", "wall_time")),
