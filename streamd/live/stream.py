@@ -11,7 +11,8 @@ Invariants
 - The timeline, the counters and `origin_ms` go on across republishes.
 - Only track id 0 goes on air. Other tracks (Enhanced RTMP multitrack) are kept on the model and counted.
 
-The path of a frame holds no try, log, allocation of containers or label look-up: 0.6 µs beside repair (1.0 µs) and sinks.
+The path of a frame holds no try, log, allocation of containers or label look-up: 0.6 µs beside repair (1.0 µs) and
+sinks.
 Not here: who may publish (gate), how frames look to a viewer (fanout), what a host is told (health).
 """
 
