@@ -101,6 +101,7 @@ class Line:
         self._is_open = False
         self._early: dict[int, Batch] = {}  # by the number before them
         self._is_repairing = False
+        self._is_rejoining = False
         self._behind_pulses = 0
         # While alone, and for the return: where the shared line was left, and what was said since.
         self._shared = ("", 0)
@@ -331,11 +332,22 @@ class Line:
         self._early.clear()
         self.room.rename(f"alone-{secrets.token_hex(4)}")
 
-    async def rejoin(self) -> None:
-        """The bus is back. Cancel-safe: yes; called again at the next return."""
-        if not self.is_alone:
-            await self._repair()
-            return
+    def rejoin_soon(self) -> None:
+        """The bus is back: fetch and hand in what was missed. Idempotent while it is under way."""
+        if not self._is_rejoining and self._is_open:
+            self._is_rejoining = True
+            self._spawn(self._rejoin())
+
+    async def _rejoin(self) -> None:
+        try:
+            if self.is_alone:
+                await self._come_back()
+            else:
+                await self._repair()
+        finally:
+            self._is_rejoining = False
+
+    async def _come_back(self) -> None:
         epoch, seq = self._shared
         try:
             batches, memory = await self._return_to(epoch, seq)

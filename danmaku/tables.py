@@ -179,7 +179,7 @@ class Tables:
     def rejoin(self) -> None:
         """The bus is back: every line fetches what it missed."""
         for table in self:
-            self._spawn(table.line.rejoin())
+            table.line.rejoin_soon()
 
     # -- counts and closing --------------------------------------------------------------------------------------
 
@@ -190,6 +190,9 @@ class Tables:
             if not table.is_open:
                 continue
             table.line.audience.sweep(seq=table.line.room.seq)
+            if table.line.is_alone and self._bus.ready():
+                # A command timed out while publications went on: there is no return to be told of.
+                table.line.rejoin_soon()
             if self._is_pulse_due(table, now_ms):
                 table.is_pulsing = True
                 table.pulsed_ms = now_ms

@@ -7,7 +7,7 @@ import base64
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -19,6 +19,7 @@ from danmaku.settings import RoomSettings
 from streamd.clock import SystemClock
 from streamd.cluster.bus import RoomBus
 from streamd.cluster.in_process import InProcessBus
+from streamd.cluster.redis import RedisBus
 
 
 class Catalogue:
@@ -82,6 +83,34 @@ async def room_node(
             await gateway.close(within_ms=1_000)
             running.cancel()
             await runner.cleanup()
+
+
+@asynccontextmanager
+async def redis_nodes(
+    url: str, count: int = 2, *, settings: RoomSettings | None = None
+) -> AsyncIterator[list[tuple[RoomNode, RedisBus]]]:
+    """Nodes that meet in one Redis."""
+    async with AsyncExitStack() as stack:
+        nodes = []
+        for _ in range(count):
+            bus = await stack.enter_async_context(_running_bus(url))
+            nodes.append((await stack.enter_async_context(room_node(bus=bus, settings=settings)), bus))
+        yield nodes
+
+
+@asynccontextmanager
+async def _running_bus(url: str) -> AsyncIterator[RedisBus]:
+    bus = RedisBus(url, clock=SystemClock())
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(bus.run())
+        async with asyncio.timeout(10):
+            while not bus.ready():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        try:
+            yield bus
+        finally:
+            running.cancel()
+    await bus.aclose()
 
 
 class RawClient:
