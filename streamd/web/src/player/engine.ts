@@ -21,7 +21,7 @@ export interface Engine {
   /** Called several times a second while playing: keep close to live. */
   tick(playedMs: number): void
   /** The picture stood still for a moment. */
-  stalled(): void
+  stalled(playedMs: number): void
   /** Back to the newest picture, after a pause or a sleep. */
   toLive(): void
   figures(): EngineFigures

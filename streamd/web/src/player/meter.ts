@@ -36,6 +36,10 @@ export class Meter {
     return this.progress.stalls > stallsBefore
   }
 
+  get stalls(): number {
+    return this.progress.stalls
+  }
+
   stalledForMs(nowMs: number): number {
     return this.progress.stalledForMs(nowMs)
   }

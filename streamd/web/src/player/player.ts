@@ -37,6 +37,8 @@ const TICK_MS = 250
 /** Connected and nothing to see for this long: this way does not work here. */
 const NO_PICTURE_MS = 8_000
 const STALL_LIMIT_MS = 4_500
+/** From then on it is worth asking whether the host is still there. */
+const STALL_ASK_MS = 1_200
 /** A stall shorter than this is not worth a word. */
 const SHOW_STALL_MS = 700
 /** The stream is live again and the old engine may notice by itself: wait so long before starting a new one. */
@@ -65,6 +67,7 @@ export class LivePlayer {
   /** The server was out of reach since the picture last moved. */
   private serverWasAway = false
   private asking = false
+  private askedOfStall = 0
   private askCount = 0
   private starts = 0
   private pausedAtMs: number | null = null
@@ -224,7 +227,8 @@ export class LivePlayer {
   /** A media key or the system paused it. A browser also pauses what nobody sees; `shown` undoes that. */
   private onPausedFromOutside(): void {
     const { video } = this.parts
-    if (video.paused && !video.ended && this.engineAlive && !this.parts.isHidden()) this.pause()
+    const byHand = video.paused && !video.ended && video.error === null // a decoder that fails pauses as well
+    if (byHand && this.engineAlive && !this.parts.isHidden()) this.pause()
   }
 
   // ---- watching it
@@ -242,13 +246,14 @@ export class LivePlayer {
     this.tickedAtMs = nowMs
     if (slept && this.engineAlive && this.pausedAtMs === null) this.engine?.toLive()
     const expected = this.pictureAtMs !== null && !video.paused && !isHidden() && this.pausedAtMs === null
+    const playedMs = this.pictureAtMs === null ? 0 : nowMs - this.pictureAtMs
     const stallBegan = this.meter.observe(expected && !slept, nowMs)
-    if (stallBegan) this.engine?.stalled()
+    if (stallBegan) this.engine?.stalled(playedMs)
     if (this.meter.movedAtMs === nowMs) this.onMoving(nowMs)
     if (this.pausedAtMs !== null) this.judgePause(this.pausedAtMs, nowMs)
     else if (this.pictureAtMs === null) this.judgeStart(nowMs)
     else if (expected) this.judgeStall(nowMs)
-    if (expected && this.engineAlive && this.pictureAtMs !== null) this.engine?.tick(nowMs - this.pictureAtMs)
+    if (expected && this.engineAlive && this.pictureAtMs !== null) this.engine?.tick(playedMs)
   }
 
   private onMoving(nowMs: number): void {
@@ -272,8 +277,11 @@ export class LivePlayer {
     const stalledMs = this.meter.stalledForMs(nowMs)
     if (stalledMs > SHOW_STALL_MS && this.phase === 'playing') this.enter('buffering')
     const judged = this.pendingFailure !== null || asWaiting(this.phase) !== null || this.cancelPlan !== null
-    if (this.engineAlive && !judged && stalledMs > STALL_LIMIT_MS) {
-      this.onFailure({ kind: 'stall', detail: `${Math.round(stalledMs)} ms` })
+    if (!this.engineAlive || judged) return
+    if (stalledMs > STALL_LIMIT_MS) this.onFailure({ kind: 'stall', detail: `${Math.round(stalledMs)} ms` })
+    else if (stalledMs > STALL_ASK_MS && this.askedOfStall !== this.meter.stalls) {
+      this.askedOfStall = this.meter.stalls
+      void this.ask()
     }
   }
 
@@ -307,7 +315,8 @@ export class LivePlayer {
     if (presence.kind === 'unreachable') this.serverWasAway = true
     // The picture knows better than a status page, and an engine at work will tell for itself whether it gets through.
     const atWork = failure === null && this.engineAlive && !asWaiting(this.phase)
-    if (atWork && (this.pictureAtMs !== null || presence.kind === 'unreachable')) return
+    const hopeful = this.pictureAtMs === null ? presence.kind === 'unreachable' : this.meter.stalledForMs(nowMs) === 0
+    if (atWork && hopeful) return
     const found = verdict({
       presence,
       failure,

@@ -50,7 +50,7 @@ function whenOffline(now: Circumstances): WaitingPhase {
 
 const SHAPES: Readonly<Record<WaitingPhase, BackoffShape>> = {
   // The server is expected back at once: a restart takes seconds.
-  lost: { firstMs: 500, capMs: 4_000, jitter: 0.25 },
+  lost: { firstMs: 500, capMs: 3_000, jitter: 0.25 },
   interrupted: { firstMs: 1_000, capMs: 2_500, jitter: 0.25 },
   offline: { firstMs: 3_000, capMs: 10_000, jitter: 0.25 },
   ended: { firstMs: 5_000, capMs: 30_000, jitter: 0.25 },

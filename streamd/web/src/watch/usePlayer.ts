@@ -7,7 +7,7 @@ import { fetchPresence, type StreamStatus } from '@/api/stream'
 import { readCapabilities } from '@/player/capabilities'
 import { loadEngine, streamAddress } from '@/player/engines/load'
 import { waysToPlay } from '@/player/ladder'
-import type { PlayerSnapshot } from '@/player/model'
+import type { ModePreference, PlayerSnapshot } from '@/player/model'
 import { LivePlayer } from '@/player/player'
 import { remembered } from '@/remembered'
 import { api, serverClock } from '@/services'
@@ -28,6 +28,12 @@ export interface PagePlayer {
   /** What the server last said of the stream. */
   readonly status: Readonly<ShallowRef<StreamStatus | null>>
   readonly player: Readonly<ShallowRef<LivePlayer | null>>
+}
+
+/** `?mode=flv` or `?mode=hls` in the address asks for one way to play on this visit; it is not remembered. */
+function askedMode(): ModePreference | null {
+  const mode = new URLSearchParams(location.search).get('mode')
+  return mode === 'flv' || mode === 'hls' ? mode : null
 }
 
 export function usePlayer(room: string, video: Ref<HTMLVideoElement | null>, onFrameLost: () => void): PagePlayer {
@@ -61,7 +67,7 @@ export function usePlayer(room: string, video: Ref<HTMLVideoElement | null>, onF
         },
         onFrameLost,
       },
-      waysToPlay(remembered.mode, capabilities),
+      waysToPlay(askedMode() ?? remembered.mode, capabilities),
       { muted: !remembered.sound, volume: remembered.volume },
     )
     player.value = made

@@ -138,6 +138,18 @@ describe('falling back', () => {
     expect(world.phase).toBe('playing')
   })
 
+  it('asks early in a stall whether the host is still there, once', async () => {
+    const world = await playing()
+    world.server('paused')
+    await world.wait(1_800)
+    expect(world.phase).toBe('interrupted')
+    expect(world.engine.stopped).toBe(false)
+    const still = await playing()
+    await still.wait(3_500)
+    expect(still.phase).toBe('buffering')
+    expect(still.asked).toBe(2)
+  })
+
   it('tells of a short stall and of its end, and lets the engine know', async () => {
     const world = await playing()
     await world.wait(1_500)
@@ -281,6 +293,17 @@ describe('the viewer and the device', () => {
     const world = await playing()
     world.video.pause()
     expect(world.phase).toBe('paused')
+  })
+
+  it('does not take a failed decoder for a pause', async () => {
+    const world = await playing()
+    world.video.error = { message: 'decode error' }
+    world.video.pause()
+    world.engine.fail('media')
+    world.video.error = null
+    await world.play(500)
+    expect(world.phase).toBe('playing')
+    expect(world.engines).toHaveLength(2)
   })
 
   it('does not take for a stall what a hidden tab does', async () => {

@@ -52,7 +52,7 @@ describe('what the page waits for', () => {
   it('looks often for a lost server and rarely for a show that ended', () => {
     const middle = () => 0.5
     expect(askAgainMs('lost', 0, false, middle)).toBe(500)
-    expect(askAgainMs('lost', 50, false, middle)).toBe(4_000)
+    expect(askAgainMs('lost', 50, false, middle)).toBe(3_000)
     expect(askAgainMs('ended', 50, false, middle)).toBe(30_000)
     expect(askAgainMs('offline', 0, true, middle)).toBe(9_000)
   })

@@ -5,6 +5,7 @@ export class FakeVideo extends EventTarget {
   currentTime = 0
   paused = true
   ended = false
+  error: { message: string } | null = null
   muted = false
   volume = 1
   playbackRate = 1

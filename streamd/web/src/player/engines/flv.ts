@@ -1,8 +1,7 @@
 /**
  * HTTP-FLV and WebSocket-FLV through mpegts.js.
  *
- * mpegts.js demuxes and feeds the source buffer; keeping close to live is `CatchUp`'s work, because its own two ways are a
- * jump that is heard or a rate that overshoots. No stash buffer (it would hold frames back), no lazy loading (it would cut
+ * mpegts.js demuxes and feeds the source buffer; keeping close to live is `CatchUp`'s work. No stash buffer (it would hold frames back), no lazy loading (it would cut
  * the connection when enough is buffered), audio gaps filled.
  */
 import mpegts from 'mpegts.js'
@@ -11,6 +10,9 @@ import { CatchUp } from '../catchUp'
 import { bufferedAheadMs, type Engine, type EngineContext, type EngineFigures } from '../engine'
 import type { EngineFailure } from '../model'
 import { RateWindow } from '../rate'
+
+/** How far behind the newest frame the picture is meant to be: what a usual network needs to bring the next ones. */
+const GOAL_MS = 450
 
 const CONFIG: mpegts.Config = {
   isLive: true,
@@ -37,6 +39,10 @@ class FlvEngine implements Engine {
   private bytesTotal = 0
   private reportedAtMs = performance.now()
   private failed = false
+  // mpegts.js hears of a failed decoder only with its next append.
+  private readonly onElementError = (): void => {
+    this.fail({ kind: 'media', detail: this.context.video.error?.message ?? 'media error' })
+  }
 
   constructor(
     readonly mode: 'flv' | 'ws-flv',
@@ -50,24 +56,27 @@ class FlvEngine implements Engine {
     player.on(mpegts.Events.ERROR, (type: string, detail: string, info: unknown) => this.onError(type, detail, info))
     player.on(mpegts.Events.LOADING_COMPLETE, () => this.fail({ kind: 'end-of-stream', detail: 'body finished' }))
     player.on(mpegts.Events.STATISTICS_INFO, (info: { speed?: number }) => this.onStatistics(info.speed ?? 0))
+    this.context.video.addEventListener('error', this.onElementError)
     player.attachMediaElement(this.context.video)
     player.load()
   }
 
   tick(playedMs: number): void {
     const { video } = this.context
-    const pace = this.catchUp.decide(bufferedAheadMs(video), playedMs)
-    if (pace.jumpToAheadMs !== null) this.jump(pace.jumpToAheadMs)
+    const bufferMs = bufferedAheadMs(video)
+    const pace = this.catchUp.decide({ behindMs: bufferMs - GOAL_MS, bufferMs, playedMs })
+    if (pace.skipMs > 0) video.currentTime += pace.skipMs / 1_000
     if (video.playbackRate !== pace.rate) video.playbackRate = pace.rate
   }
 
-  stalled(): void {
-    this.catchUp.stalled()
+  stalled(playedMs: number): void {
+    this.catchUp.stalled(playedMs)
   }
 
   toLive(): void {
-    const { targetMs } = this.catchUp
-    if (bufferedAheadMs(this.context.video) > targetMs + LEAVE_BEHIND_MS) this.jump(targetMs)
+    const { video } = this.context
+    const behindMs = bufferedAheadMs(video) - GOAL_MS - this.catchUp.patienceMs
+    if (behindMs > LEAVE_BEHIND_MS) video.currentTime += behindMs / 1_000
   }
 
   figures(): EngineFigures {
@@ -83,15 +92,9 @@ class FlvEngine implements Engine {
 
   stop(): void {
     this.failed = true
+    this.context.video.removeEventListener('error', this.onElementError)
     this.context.video.playbackRate = 1
     this.player.destroy()
-  }
-
-  private jump(aheadMs: number): void {
-    const { buffered, currentTime } = this.context.video
-    if (buffered.length === 0) return
-    const target = buffered.end(buffered.length - 1) - aheadMs / 1_000
-    if (target > currentTime) this.context.video.currentTime = target
   }
 
   private onStatistics(kibPerSecond: number): void {

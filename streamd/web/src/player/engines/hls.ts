@@ -1,14 +1,15 @@
 /**
  * Low-latency HLS through hls.js.
  *
- * hls.js asks for blocking reloads and parts by itself; what is set here is what its defaults leave open: it does not catch
- * up (maxLiveSyncPlaybackRate is 1), keeps everything ever played (backBufferLength is Infinity), and adds a whole second
- * of latency for every stall. Retries of the multivariant playlist are the ladder's business. No worker: our
+ * hls.js asks for blocking reloads and parts by itself; what is set here is what its defaults leave open: it keeps everything
+ * ever played (backBufferLength is Infinity) and adds a whole second of latency for every stall. Keeping close to live is
+ * `CatchUp`'s work, retries of the multivariant playlist are the ladder's. No worker: our
  * parts are fMP4 already, there is nothing to transmux, and a worker would be one more file before the first frame.
  */
 import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig } from 'hls.js/light'
 
-import type { Engine, EngineContext, EngineFigures } from '../engine'
+import { CatchUp } from '../catchUp'
+import { bufferedAheadMs, type Engine, type EngineContext, type EngineFigures } from '../engine'
 import type { EngineFailure } from '../model'
 import { RateWindow } from '../rate'
 
@@ -17,8 +18,8 @@ const CONFIG: Partial<HlsConfig> = {
   enableWorker: false,
   backBufferLength: 30,
   maxBufferLength: 12,
-  maxLiveSyncPlaybackRate: 1.25,
-  liveSyncOnStallIncrease: 0.3,
+  maxLiveSyncPlaybackRate: 1,
+  liveSyncOnStallIncrease: 0,
   liveDurationInfinity: true,
   startFragPrefetch: true,
   manifestLoadPolicy: {
@@ -26,8 +27,6 @@ const CONFIG: Partial<HlsConfig> = {
   },
 }
 
-/** Further behind the goal than this, play from the live point instead of hurrying there. */
-const JUMP_BEYOND_S = 6
 /** A return to live that would win less than this is not worth the jump. */
 const LEAVE_BEHIND_S = 1.5
 const CODEC_ERRORS: ReadonlySet<string> = new Set([
@@ -39,6 +38,7 @@ const CODEC_ERRORS: ReadonlySet<string> = new Set([
 class HlsEngine implements Engine {
   readonly mode = 'hls'
   private readonly hls = new Hls(CONFIG)
+  private readonly catchUp = new CatchUp()
   private readonly bytes = new RateWindow(10_000, 1_500)
   private bytesTotal = 0
   private failed = false
@@ -58,12 +58,19 @@ class HlsEngine implements Engine {
     hls.attachMedia(context.video)
   }
 
-  tick(): void {
-    const { hls } = this
-    if (hls.targetLatency !== null && hls.latency > hls.targetLatency + JUMP_BEYOND_S) this.toLive()
+  tick(playedMs: number): void {
+    const { hls, catchUp } = this
+    const { video } = this.context
+    if (hls.targetLatency === null || hls.latency <= 0) return
+    const behindMs = (hls.latency - hls.targetLatency) * 1_000
+    const pace = catchUp.decide({ behindMs, bufferMs: bufferedAheadMs(video), playedMs })
+    if (pace.skipMs > 0) video.currentTime += pace.skipMs / 1_000
+    if (video.playbackRate !== pace.rate) video.playbackRate = pace.rate
   }
 
-  stalled(): void {} // hls.js counts stalls itself and moves its goal back
+  stalled(playedMs: number): void {
+    this.catchUp.stalled(playedMs)
+  }
 
   toLive(): void {
     const { video } = this.context
@@ -87,6 +94,7 @@ class HlsEngine implements Engine {
   stop(): void {
     this.failed = true
     this.context.video.removeEventListener('ended', this.onEnded)
+    this.context.video.playbackRate = 1
     this.hls.destroy()
   }
 
