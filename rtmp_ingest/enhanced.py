@@ -26,6 +26,9 @@ _MOD_EX: Final = 7
 _COMMAND_FRAME = 5  # frame type of a seek marker: no picture
 _ONE_TRACK, _MANY_TRACKS, _MANY_CODECS = 0, 1, 2
 _NANO_OFFSET = 0
+# More than anybody sends; a message of eight megabytes must not buy a second of our time.
+_EXTENSIONS_PER_MESSAGE = 16
+_TRACKS_PER_MESSAGE = 256
 
 
 class Packet(NamedTuple):
@@ -54,9 +57,13 @@ def _packets(payload: bytes, multitrack: int, *, is_command: bool) -> list[Packe
     cursor = Cursor(payload, 1)
     kind = payload[0] & 15
     nanos = 0
-    while kind == _MOD_EX:
+    for _ in range(_EXTENSIONS_PER_MESSAGE):
+        if kind != _MOD_EX:
+            break
         kind, offset = _mod_ex(cursor)
         nanos += offset
+    else:
+        raise ProtocolError("Too many extensions in front of a packet", code="mod_ex")
     if is_command and kind != METADATA:
         return []
     if kind == multitrack:
@@ -86,6 +93,8 @@ def _tracks(cursor: Cursor, multitrack: int, nanos: int) -> list[Packet]:
         return [Packet(kind, fourcc, track_id, cursor.data, cursor.position, nanos)]
     packets: list[Packet] = []
     while cursor.remaining:
+        if len(packets) == _TRACKS_PER_MESSAGE:
+            raise ProtocolError("Too many tracks in one message", code="multitrack")
         if mode == _MANY_CODECS:
             fourcc = cursor.take(4)
         track_id = cursor.u8()

@@ -28,6 +28,10 @@ COMMAND_AMF0: Final = 20
 AGGREGATE: Final = 22
 
 
+# A second of everything; a message of eight megabytes must not buy a second of our time.
+_AGGREGATE_PARTS = 4096
+
+
 class Message(NamedTuple):
     """One whole message. `timestamp` is in ms modulo 2**32, `stream_id` the message stream (0 is the connection)."""
 
@@ -105,7 +109,8 @@ def _amf0_start(message: Message, amf3_type: int) -> int:
 def split_aggregate(message: Message) -> list[Message]:
     """The messages inside an aggregate (7.1.6): a run of FLV tags whose times are moved to the aggregate's own.
 
-    A tag that is cut off at the end is left out. Raises ProtocolError for an aggregate inside an aggregate.
+    A tag that is cut off at the end is left out. Raises ProtocolError for an aggregate inside an aggregate, and for
+    more tags than any encoder puts into one.
     """
     cursor = Cursor(message.payload)
     parts: list[Message] = []
@@ -119,6 +124,8 @@ def split_aggregate(message: Message) -> list[Message]:
             raise ProtocolError("An aggregate message inside an aggregate", code="aggregate_nested")
         if cursor.remaining < length:
             break
+        if len(parts) == _AGGREGATE_PARTS:
+            raise ProtocolError("Too many tags in an aggregate", code="aggregate_limit")
         if not parts:
             offset = message.timestamp - time
         payload = cursor.take(length)

@@ -80,6 +80,7 @@ def test_extensions_and_tracks_come_together() -> None:
         b"\x97\x05\x00",
         b"\x96\x11hvc1\x00\x00\x00\x09short",
         b"\x97" + b"\x00\xaa\x07" * 500,
+        b"\x96\x11hvc1" + bytes(4) * 300,
     ],
 )
 def test_what_is_cut_short_or_of_no_known_form_is_refused(raw: bytes) -> None:

@@ -98,6 +98,12 @@ def test_an_aggregate_that_is_cut_off_gives_its_whole_tags() -> None:
     ]
 
 
+def test_an_aggregate_of_too_many_tags_is_refused() -> None:
+    with pytest.raises(ProtocolError) as refused:
+        split_aggregate(Message(22, 1, 0, tag(8, 0, b"") * 5000))
+    assert refused.value.code == "aggregate_limit"
+
+
 def test_an_aggregate_inside_an_aggregate_is_refused() -> None:
     inner = tag(8, 0, b"x")
     with pytest.raises(ProtocolError) as refused:
