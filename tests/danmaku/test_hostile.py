@@ -210,7 +210,8 @@ async def test_flood_of_packets_ends_the_flooder() -> None:
         "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13\r\n",
         "GET /socket.io/?EIO=4&transport=websocket&sid=unknown HTTP/1.1\r\n"
-        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n",
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n",
         "POST /socket.io/?EIO=4&transport=polling&sid=unknown HTTP/1.1\r\nContent-Length: 0\r\n",
         "GET /socket.io/?EIO=4&transport=carrier-pigeon HTTP/1.1\r\n",
     ],
