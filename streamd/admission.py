@@ -9,8 +9,8 @@ from __future__ import annotations
 import hmac
 
 from streamd.accounts.node_secret import NodeSecret
+from streamd.accounts.playback import Playback
 from streamd.accounts.rooms import Rooms
-from streamd.accounts.slugs import unknown_room
 from streamd.accounts.stream_keys import StreamKeys
 from streamd.live.gate import PROGRAMME, Grant
 from streamd.media.ports import PlayRequest, PublishRequest
@@ -25,12 +25,16 @@ class PublishAdmission:
         self._secret = secret
 
     async def check(self, request: PublishRequest) -> Grant:
-        """The room that the request may put on air. Raises UnauthenticatedError. Cancel-safe: yes."""
+        """The room that the request may put on air.
+
+        Raises UnauthenticatedError, ForbiddenError (the room is cut). Cancel-safe: yes.
+        """
         key = request.query.get("key")
         if key is None:
             holder = await self._keys.check(request.name)
             return Grant(room=holder.room, principal=holder.principal)
         if await self._is_programme(request.name, key):
+            await self._rooms.refuse_while_cut(request.name)
             return Grant(room=request.name, principal=PROGRAMME)
         holder = await self._keys.check(key, room=request.name)
         return Grant(room=holder.room, principal=holder.principal)
@@ -41,12 +45,20 @@ class PublishAdmission:
 
 
 class PlayAdmission:
-    """Implements `streamd.live.fanout.PlayCheck`. Every room may be watched by everybody."""
+    """Implements `streamd.live.fanout.PlayCheck`: everybody may watch a public room, a token's holder a signed one."""
 
-    def __init__(self, *, rooms: Rooms) -> None:
-        self._rooms = rooms
+    def __init__(self, *, playback: Playback) -> None:
+        self._playback = playback
 
     async def check(self, request: PlayRequest) -> None:
-        """Raises NotFoundError. Cancel-safe: yes."""
-        if not await self._rooms.exists(request.room):
-            raise unknown_room(request.room)
+        """Raises NotFoundError, ForbiddenError. Cancel-safe: yes."""
+        address = host_of(request.peer)
+        await self._playback.check(request.room, request.query.get("token", ""), address)
+
+
+def host_of(peer: str) -> str:
+    """The address in what may be `address`, `address:port` or `[address]:port`."""
+    host, _, port = peer.rpartition(":")
+    if host.startswith("[") or (host and ":" not in host and port.isdigit()):
+        return host.strip("[]")
+    return peer

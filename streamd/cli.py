@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -15,8 +17,8 @@ import typer
 from streamd import __version__
 
 if TYPE_CHECKING:
+    from streamd.accounts.opening import Accounts
     from streamd.accounts.rooms import Room, Rooms
-    from streamd.db.engine import Database
     from streamd.settings import Settings
 
 T = TypeVar("T")
@@ -32,6 +34,12 @@ app = typer.Typer(
 )
 room_app = typer.Typer(help="Rooms and their stream keys.", no_args_is_help=True)
 app.add_typer(room_app, name="room")
+user_app = typer.Typer(help="Accounts.", no_args_is_help=True)
+app.add_typer(user_app, name="user")
+audit_app = typer.Typer(help="What staff did.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
+key_app = typer.Typer(help="The keys that access tokens are signed with.", no_args_is_help=True)
+app.add_typer(key_app, name="signing-key")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Slug = Annotated[str, typer.Argument(metavar="ROOM", help="The room's name in addresses: letters, digits, dashes.")]
@@ -143,20 +151,27 @@ def room_create(
     as_json: Json = False,
 ) -> None:
     """Make a room. Its stream key is printed this once."""
+
+    async def create(accounts: Accounts) -> str:
+        _, key = await accounts.rooms.create(slug, title=title, owner=owner)
+        await _record(accounts, "room.create", room=slug, target=owner)
+        return key
+
     settings = _settings()
-    room, key = _with_rooms(settings, lambda rooms, _: rooms.create(slug, title=title, owner=owner))
-    _print_key(settings, room.slug, key, as_json=as_json)
+    _print_key(settings, slug, _with_accounts(settings, create), as_json=as_json)
 
 
 @room_app.command("rotate-key")
 def room_rotate_key(slug: Slug, as_json: Json = False) -> None:
     """Give a room a new stream key. The old one stops working for the next publish."""
-    from streamd.accounts.stream_keys import StreamKeys
-    from streamd.clock import SystemClock
+
+    async def rotate(accounts: Accounts) -> str:
+        key = await accounts.keys.rotate(slug)
+        await _record(accounts, "room.stream_key.rotate", room=slug)
+        return key
 
     settings = _settings()
-    key = _with_rooms(settings, lambda _, engine: StreamKeys(engine=engine, clock=SystemClock()).rotate(slug))
-    _print_key(settings, slug, key, as_json=as_json)
+    _print_key(settings, slug, _with_accounts(settings, rotate), as_json=as_json)
 
 
 @room_app.command("list")
@@ -164,13 +179,71 @@ def room_list(as_json: Json = False) -> None:
     """All rooms, in the order of their names."""
     rows = [
         {"room": room.slug, "title": room.title, "owner": room.owner, "created_at_ms": room.created_at_ms}
-        for room in _with_rooms(_settings(), lambda rooms, _: _all_rooms(rooms))
+        for room in _with_accounts(_settings(), lambda accounts: _all_rooms(accounts.rooms))
     ]
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
         return
     for row in rows:
         print(f"{row['room']:<24}{row['owner'] or '-':<16}{row['title']}")
+
+
+@user_app.command("create")
+def user_create(
+    name: Annotated[str, typer.Argument(help="What one signs in with: lower-case letters, digits, dots, dashes.")],
+    role: Annotated[
+        str, typer.Option(help="admin (everything), host (may open rooms), assistant or viewer.")
+    ] = "viewer",
+    display_name: Annotated[str, typer.Option(help="What others read; the name if left out.")] = "",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input; else one is made.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make an account. A password that was made for it is printed this once."""
+    made = "" if password_stdin else secrets.token_urlsafe(12)
+    password = made or sys.stdin.readline().rstrip("\r\n")
+
+    async def create(accounts: Accounts) -> None:
+        await accounts.users.create(name, password=password, role=role, display_name=display_name)
+        await _record(accounts, "user.create", target=name)
+
+    _with_accounts(_settings(), create)
+    facts = {"name": name, "role": role} | ({"password": made} if made else {})
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for fact, value in facts.items():
+        print(f"{fact:<12}{value}")
+
+
+@audit_app.command("verify")
+def audit_verify(
+    head: Annotated[str, typer.Option(metavar="HASH", help="A head noted earlier, which must still be there.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Walk the whole chain of the audit log; print its length and its head, or where it is broken (exit 1)."""
+    verdict = _with_accounts(_settings(), lambda accounts: accounts.audit.verify(head=head))
+    if as_json:
+        print(json.dumps({"entries": verdict.count, "head": verdict.head}))
+        return
+    print(f"{verdict.count} entries, each as it was written")
+    print(f"head {verdict.head}" if verdict.head else "nothing was recorded yet")
+
+
+@key_app.command("add")
+def signing_key_add() -> None:
+    """Make a new key, which signs from the next start on. Tokens of the old ones stay good until they expire."""
+    from streamd.accounts.signing_keys import add_signing_key
+    from streamd.clock import SystemClock
+
+    print(add_signing_key(_settings().data_dir, clock=SystemClock()))
+
+
+async def _record(accounts: Accounts, action: str, *, room: str = "", target: str = "") -> None:
+    from streamd.accounts.audit import Deed
+
+    await accounts.audit.record(Deed(actor="operator", role="operator", action=action, room=room, target=target))
 
 
 def _settings() -> Settings:
@@ -185,15 +258,22 @@ def _settings() -> Settings:
     return settings
 
 
-def _with_rooms(settings: Settings, use: Callable[[Rooms, Database], Awaitable[T]]) -> T:
-    from streamd.accounts.rooms import Rooms
+def _with_accounts(settings: Settings, use: Callable[[Accounts], Awaitable[T]]) -> T:
+    from streamd.accounts.opening import open_accounts
     from streamd.clock import SystemClock
+    from streamd.cluster.rates import InProcessRates
     from streamd.db.engine import open_engine
+    from streamd.telemetry.log import get_log
 
     async def run() -> T:
+        clock = SystemClock()
         engine = open_engine(settings.database)
         try:
-            return await use(Rooms(engine=engine, clock=SystemClock()), engine)
+            rates = InProcessRates(clock=clock)
+            log = get_log("accounts")
+            data_dir = settings.data_dir
+            data_dir.mkdir(parents=True, exist_ok=True)
+            return await use(open_accounts(engine=engine, clock=clock, data_dir=data_dir, throttle=rates, log=log))
         finally:
             await engine.dispose()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,22 +33,39 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the newest schema and nothing in it, to be copied: migrating takes longer than most tests."""
+    from streamd.db.migrate import upgrade
+
+    path = tmp_path_factory.mktemp("sqlite") / "streamd.db"
+    upgrade(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
 @pytest.fixture(params=["sqlite", "mariadb"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database; a test that takes it runs once for each dialect."""
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of the test's own, run once for each dialect: empty, or migrated for a test that takes `engine`."""
+    is_migrated = "engine" in request.fixturenames
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/streamd.db"
+        if is_migrated:
+            shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "streamd.db")
+        yield f"sqlite+aiosqlite:///{tmp_path}/streamd.db"
+        return
     server: MariaDb = request.getfixturevalue("mariadb")
-    return server.create_database()
+    if not is_migrated:
+        yield server.create_database()
+        return
+    url = server.take_migrated()
+    yield url
+    server.give_back(url)
 
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     """A migrated database."""
     from streamd.db.engine import open_engine
-    from streamd.db.migrate import upgrade
 
-    await asyncio.to_thread(upgrade, database_url)
     opened = open_engine(database_url)
     yield opened
     await opened.dispose()

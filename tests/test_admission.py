@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamd.accounts.node_secret import NodeSecret
+from streamd.accounts.playback import Playback
 from streamd.accounts.rooms import Rooms
 from streamd.accounts.stream_keys import StreamKeys
 from streamd.admission import PlayAdmission, PublishAdmission
@@ -75,7 +76,7 @@ async def test_pass_of_the_programme_opens_no_other_room(publish: PublishAdmissi
 
 
 async def test_room_may_be_watched_if_it_exists(rooms: Rooms) -> None:
-    play = PlayAdmission(rooms=rooms)
+    play = PlayAdmission(playback=Playback(engine=rooms._engine, clock=FakeClock(), secret=SECRET))
     await play.check(PlayRequest(room="demo"))
     with pytest.raises(NotFoundError) as caught:
         await play.check(PlayRequest(room="nowhere"))

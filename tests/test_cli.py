@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,14 @@ from streamd import __version__
 ROOT = Path(__file__).parents[1]
 
 
-def run(folder: Path, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *args: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("STREAMD_")}
     own = {"PYTHONPATH": str(ROOT), "STREAMD_DATA_DIR": str(folder / "data")}
     return subprocess.run(
         [sys.executable, "-m", "streamd", *args],
         cwd=folder,
         env={**inherited, **own, **environ},
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,
@@ -43,6 +45,7 @@ def test_help_names_every_command_and_imports_no_server(tmp_path: Path) -> None:
 
 
 def test_room_is_created_listed_and_given_a_new_key(tmp_path: Path) -> None:
+    run(tmp_path, "user", "create", "alice", "--role", "host")
     made = json.loads(run(tmp_path, "room", "create", "summer", "--title", "夏", "--owner", "alice", "--json").stdout)
     assert set(made) == {"room", "stream_key", "rtmp_url", "whip_url", "watch_url"}
     assert made["rtmp_url"] == "rtmp://127.0.0.1:1935/live"
@@ -53,6 +56,44 @@ def test_room_is_created_listed_and_given_a_new_key(tmp_path: Path) -> None:
     rotated = run(tmp_path, "room", "rotate-key", "summer").stdout
     assert made["stream_key"] not in rotated
     assert "stream_key" in rotated
+
+
+def test_account_is_made_with_a_password_of_ones_own_or_one_that_is_shown_once(tmp_path: Path) -> None:
+    made = json.loads(run(tmp_path, "user", "create", "alice", "--role", "admin", "--json").stdout)
+    assert (made["name"], made["role"], len(made["password"])) == ("alice", "admin", 16)
+    given = run(tmp_path, "user", "create", "bob", "--password-stdin", stdin="a few words\n")
+    assert "password" not in given.stdout
+    short = run(tmp_path, "user", "create", "carol", "--password-stdin", stdin="short\n")
+    assert (short.returncode, short.stdout) == (1, "")
+    assert "Fix: " in short.stderr
+
+
+def test_room_of_an_owner_who_has_no_account_is_refused_with_the_way_to_make_one(tmp_path: Path) -> None:
+    refused = run(tmp_path, "room", "create", "summer", "--owner", "nobody")
+    assert refused.returncode == 1
+    assert "streamd user create nobody" in refused.stderr
+
+
+def test_audit_log_is_verified_and_what_was_changed_in_it_is_named(tmp_path: Path) -> None:
+    run(tmp_path, "user", "create", "alice")
+    run(tmp_path, "room", "create", "summer", "--owner", "alice")
+    run(tmp_path, "room", "rotate-key", "summer")
+    verdict = json.loads(run(tmp_path, "audit", "verify", "--json").stdout)
+    assert verdict["entries"] == 3
+    assert run(tmp_path, "audit", "verify", "--head", verdict["head"]).returncode == 0
+    with sqlite3.connect(tmp_path / "data" / "streamd.db") as connection:
+        connection.execute("UPDATE audit_log SET room = 'winter' WHERE seq = 2")
+    connection.close()
+    broken = run(tmp_path, "audit", "verify")
+    assert broken.returncode == 1
+    assert "entry 2 (room.create by operator)" in broken.stderr
+
+
+def test_signing_key_is_added_and_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    first, second = (run(tmp_path, "signing-key", "add").stdout.strip() for _ in range(2))
+    assert len(first) == len(second) == 16
+    assert first != second
 
 
 def test_addresses_that_are_printed_follow_the_settings(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from streamd.accounts.recent import Recent
 from streamd.accounts.slugs import check_slug, is_slug, unknown_room
 from streamd.clock import Clock
 from streamd.db.tables import rooms
-from streamd.errors import InvalidError, UnauthenticatedError
+from streamd.errors import ForbiddenError, InvalidError, UnauthenticatedError
 
 KEY_SHAPE = re.compile(r"[A-Za-z0-9_-]{4,128}")
 # An encoder with an old key tries again every second or two, for days.
@@ -81,7 +81,7 @@ class StreamKeys:
     async def check(self, key: str, *, room: str | None = None) -> KeyHolder:
         """Whose key this is; with `room`, it must be that room's.
 
-        Raises UnauthenticatedError, whatever is wrong with it. Cancel-safe: yes.
+        Raises UnauthenticatedError, whatever is wrong with it; ForbiddenError while the room is cut. Cancel-safe: yes.
         """
         if not KEY_SHAPE.fullmatch(key) or (room is not None and not is_slug(room)):
             raise _refusal()
@@ -90,12 +90,25 @@ class StreamKeys:
         if self._refused.get(question):
             raise _refusal()
         wanted = rooms.c.stream_key_hash == hashed if room is None else rooms.c.slug == room
+        query = select(rooms.c.slug, rooms.c.stream_key_hash, rooms.c.cut_until_ms).where(wanted)
         async with self._engine.connect() as connection:
-            found = (await connection.execute(select(rooms.c.slug, rooms.c.stream_key_hash).where(wanted))).first()
+            found = (await connection.execute(query)).first()
         if found is None or not hmac.compare_digest(found.stream_key_hash, hashed):
             self._refused.put(question, True)
             raise _refusal()
+        if found.cut_until_ms > self._clock.utc_ms():
+            raise cut_off(found.slug)
         return KeyHolder(room=found.slug, principal=f"key:{hashed[:16]}")
+
+
+def cut_off(room: str) -> ForbiddenError:
+    """Staff took the room off air."""
+    return ForbiddenError(
+        f"room {room} was taken off air",
+        why="its host or an administrator has cut the stream for some time",
+        fix="wait, or have it let in again in the studio",
+        code="room_cut",
+    )
 
 
 def _refusal() -> UnauthenticatedError:

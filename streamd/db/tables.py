@@ -15,15 +15,16 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.mysql import MEDIUMBLOB, VARCHAR
+from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.types import TypeEngine
+
+from streamd.db.blobs import Blob
 
 # Every constraint has a name on every dialect, so that a later migration can drop it.
 metadata = MetaData(
@@ -195,7 +196,7 @@ stored_answers = Table(
     # Null while the first request is under way.
     Column("status", Integer(), nullable=True),
     # Answers may hold a secret that is shown once.
-    Column("answer_sealed", LargeBinary(), nullable=True),
+    Column("answer_sealed", Blob(), nullable=True),
     Column("claimed_at_ms", BigInteger(), nullable=False),
     Column("expires_at_ms", BigInteger(), nullable=False),
     UniqueConstraint("expires_at_ms", "key"),
@@ -209,7 +210,7 @@ pictures = Table(
     Column("id", ascii_key(32), primary_key=True),
     Column("width", Integer(), nullable=False),
     Column("height", Integer(), nullable=False),
-    Column("jpeg", LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb"), nullable=False),
+    Column("jpeg", Blob(), nullable=False),
     Column("created_at_ms", BigInteger(), nullable=False),
     **_INNODB,
 )

@@ -22,6 +22,6 @@ def identity() -> TypeEngine[int]:
     return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-def picture_bytes() -> TypeEngine[bytes]:
+def medium_blob() -> TypeEngine[bytes]:
     """Up to 16 MiB."""
     return sa.LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from streamd.db.migrations.column_types import INNODB, ascii_key
+from streamd.db.migrations.column_types import INNODB, ascii_key, medium_blob
 
 revision = "0009"
 down_revision = "0008"
@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("key", ascii_key(64), nullable=False),
         sa.Column("request_hash", ascii_key(64), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
-        sa.Column("answer_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("answer_sealed", medium_blob(), nullable=True),
         sa.Column("claimed_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_stored_answers"),

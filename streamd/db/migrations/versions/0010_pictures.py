@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from streamd.db.migrations.column_types import INNODB, ascii_key, picture_bytes
+from streamd.db.migrations.column_types import INNODB, ascii_key, medium_blob
 
 revision = "0010"
 down_revision = "0009"
@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("id", ascii_key(32), nullable=False),
         sa.Column("width", sa.Integer(), nullable=False),
         sa.Column("height", sa.Integer(), nullable=False),
-        sa.Column("jpeg", picture_bytes(), nullable=False),
+        sa.Column("jpeg", medium_blob(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_pictures"),
         **INNODB,

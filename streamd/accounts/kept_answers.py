@@ -1,0 +1,120 @@
+"""Answers kept for a day, so that a request that is sent again (Idempotency-Key) is answered again and not done again.
+
+The first request of a key claims it; one that comes while it is under way is told to wait; one that comes later gets
+the first one's answer, and one that says something else under the same key is refused. Answers are sealed: they may
+hold a secret that is shown once. A claim whose process died may be taken over after `CLAIM_MS`; so what must never
+happen twice (an order) keeps its key in its own transaction as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from streamd.accounts.vault import Vault
+from streamd.clock import Clock
+from streamd.db.tables import stored_answers
+from streamd.errors import ConflictError, UnavailableError
+
+KEEP_MS: Final = 24 * 3_600_000
+CLAIM_MS: Final = 60_000
+SWEEP_MS: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    """Status and JSON text."""
+
+    status: int
+    body: bytes
+
+
+class KeptAnswers:
+    """Keys are by caller: nobody is answered what somebody else asked."""
+
+    def __init__(self, *, engine: AsyncEngine, clock: Clock, vault: Vault) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._vault = vault
+        self._swept_ms = -SWEEP_MS
+
+    async def claim(self, *, caller: str, key: str, request: bytes) -> tuple[str, KeptAnswer | None]:
+        """A handle for `keep` or `drop`, and the answer if there is one already. Cancel-safe: yes.
+
+        `request` is what was asked: method, path and body. Raises ConflictError (another request used this key),
+        UnavailableError (the first one is under way).
+        """
+        now_ms = self._clock.utc_ms()
+        handle = hashlib.sha256(f"{caller}\0{key}".encode()).hexdigest()
+        request_hash = hashlib.sha256(request).hexdigest()
+        await self._sweep(now_ms)
+        row = {
+            "key": handle,
+            "request_hash": request_hash,
+            "claimed_at_ms": now_ms,
+            "expires_at_ms": now_ms + KEEP_MS,
+        }
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(stored_answers).values(row))
+        except IntegrityError:
+            return handle, await self._answered(handle, request_hash, now_ms)
+        return handle, None
+
+    async def _answered(self, handle: str, request_hash: str, now_ms: int) -> KeptAnswer | None:
+        mine = stored_answers.c.key == handle
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(select(stored_answers).where(mine))).first()
+            if row is not None and row.expires_at_ms <= now_ms:
+                await connection.execute(delete(stored_answers).where(mine))
+                row = None
+            if row is None:
+                raise _under_way()  # it was given up a moment ago: the next try claims it
+            if row.request_hash != request_hash:
+                raise ConflictError(
+                    "this Idempotency-Key was used for another request",
+                    why="a key stands for one request, and this one says something else",
+                    fix="use a new key for a new request",
+                    code="idempotency_key_reused",
+                )
+            if row.status is not None:
+                body = self._vault.open(row.answer_sealed, place=f"stored_answers.{handle}")
+                return KeptAnswer(status=row.status, body=body)
+            stale = mine & (stored_answers.c.claimed_at_ms == row.claimed_at_ms) & stored_answers.c.status.is_(None)
+            takes_over = update(stored_answers).where(stale).values(claimed_at_ms=now_ms)
+            if now_ms - row.claimed_at_ms < CLAIM_MS or not (await connection.execute(takes_over)).rowcount:
+                raise _under_way()
+            return None
+
+    async def keep(self, handle: str, answer: KeptAnswer) -> None:
+        """The request is done. Cancel-safe: yes; then the claim stays until it is stale."""
+        sealed = self._vault.seal(answer.body, place=f"stored_answers.{handle}")
+        change = update(stored_answers).where(stored_answers.c.key == handle)
+        async with self._engine.begin() as connection:
+            await connection.execute(change.values(status=answer.status, answer_sealed=sealed))
+
+    async def drop(self, handle: str) -> None:
+        """Nothing was done: the same key may try again."""
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(stored_answers).where(stored_answers.c.key == handle))
+
+    async def _sweep(self, now_ms: int) -> None:
+        if now_ms - self._swept_ms < SWEEP_MS:
+            return
+        self._swept_ms = now_ms
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(stored_answers).where(stored_answers.c.expires_at_ms <= now_ms))
+
+
+def _under_way() -> UnavailableError:
+    return UnavailableError(
+        "the first request with this Idempotency-Key is under way",
+        fix="send it again in a moment",
+        code="idempotency_under_way",
+        retry_after_ms=1_000,
+    )
