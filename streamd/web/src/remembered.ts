@@ -48,9 +48,9 @@ const CHOICES: Readonly<Record<string, readonly unknown[]>> = {
 
 const RANGES: Readonly<Record<string, readonly [number, number]>> = { volume: [0, 1], opacity: [0.2, 1] }
 
-/** `kept` where it fits, `otherwise` where it does not. */
+/** `kept` where it fits, a copy of `otherwise` where it does not. */
 export function fitting<T extends object>(kept: unknown, otherwise: T): T {
-  const fit: Record<string, unknown> = Object.fromEntries(Object.entries(otherwise))
+  const fit = JSON.parse(JSON.stringify(otherwise)) as Record<string, unknown>
   if (typeof kept !== 'object' || kept === null) return fit as T
   for (const [name, standard] of Object.entries(otherwise)) {
     const value = (kept as Record<string, unknown>)[name]

@@ -14,8 +14,6 @@ export const en = {
   'skip': 'Skip to content',
 
   'home.title': 'On air now',
-  'home.live': 'Live',
-  'home.later': 'Not on air',
   'home.watch': 'Watch {title}',
   'home.empty.title': 'Nobody is on air yet',
   'home.empty.body': 'As soon as an encoder starts pushing, the show appears here by itself.',
@@ -23,7 +21,6 @@ export const en = {
   'home.steps.1': 'Settings → Stream: choose “Custom…” and paste the server address.',
   'home.steps.1.label': 'Server',
   'home.steps.2': 'Paste your stream key. It was printed when the room was made; “streamd room create” makes another.',
-  'home.steps.2.label': 'Stream key',
   'home.steps.3': 'Settings → Output: set the keyframe interval to 2 s, then start streaming.',
   'home.lost.title': 'The server does not answer',
   'home.lost.body': 'The list comes back by itself as soon as it does.',
@@ -32,7 +29,6 @@ export const en = {
   'missing.body': 'The link may be old or mistyped.',
   'missing.home': 'See who is on air',
 
-  'watch.by': 'Hosted by {host}',
   'watch.live': 'Live',
   'watch.offAir': 'Off air',
   'watch.online': '{count} watching',
@@ -59,7 +55,6 @@ export const en = {
   'state.unsupported.body': 'Try a current version of Chrome, Edge, Firefox or Safari.',
   'state.unsupported.codec': 'The host sends {codec}, which this browser does not decode.',
   'state.blocked': 'Tap to watch',
-  'state.paused': 'Paused',
   'state.retryIn': 'Next try in {seconds} s',
 
   'control.play': 'Play',
@@ -79,7 +74,6 @@ export const en = {
   'settings.mode.auto': 'Automatic',
   'settings.mode.flv': 'Lowest latency',
   'settings.mode.hls': 'Steady (HLS)',
-  'settings.mode.auto.hint': 'Lowest latency, with a way out',
   'settings.danmaku': 'Danmaku',
   'settings.danmaku.show': 'Over the picture',
   'settings.danmaku.still': 'Your device asks for reduced motion: messages are shown in the list.',
@@ -118,7 +112,6 @@ export const en = {
   'health.stalls': 'Stalls',
   'health.first': 'First frame',
   'health.switched': 'Last switch',
-  'health.key': 'Press H to close',
 
   'mode.flv': 'HTTP-FLV',
   'mode.ws-flv': 'WebSocket-FLV',
@@ -156,7 +149,6 @@ export const en = {
   'say.send': 'Send',
   'say.left': '{count} characters left',
   'say.again': 'Again in {seconds} s',
-  'say.sending': 'Sending',
   'say.refused.sign_in': 'Sign in to speak.',
   'say.refused.slow_mode': 'Slow mode is on.',
   'say.refused.rate_user': 'You are sending too fast.',

@@ -16,8 +16,6 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'skip': '跳到主要内容',
 
   'home.title': '正在直播',
-  'home.live': '直播中',
-  'home.later': '未开播',
   'home.watch': '观看 {title}',
   'home.empty.title': '还没有人开播',
   'home.empty.body': '编码器一开始推流，直播间就会自动出现在这里。',
@@ -25,7 +23,6 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'home.steps.1': '设置 → 直播：服务选“自定义…”，粘贴服务器地址。',
   'home.steps.1.label': '服务器',
   'home.steps.2': '粘贴推流码。创建直播间时会显示；也可用 “streamd room create” 新建一个。',
-  'home.steps.2.label': '推流码',
   'home.steps.3': '设置 → 输出：关键帧间隔设为 2 秒，然后开始直播。',
   'home.lost.title': '服务器没有响应',
   'home.lost.body': '恢复后列表会自动出现。',
@@ -34,7 +31,6 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'missing.body': '链接可能已失效，或者输入有误。',
   'missing.home': '看看谁在直播',
 
-  'watch.by': '主播 {host}',
   'watch.live': '直播中',
   'watch.offAir': '未开播',
   'watch.online': '{count} 人在看',
@@ -61,7 +57,6 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'state.unsupported.body': '请使用新版 Chrome、Edge、Firefox 或 Safari。',
   'state.unsupported.codec': '主播使用 {codec} 编码，当前浏览器无法解码。',
   'state.blocked': '点击观看',
-  'state.paused': '已暂停',
   'state.retryIn': '{seconds} 秒后重试',
 
   'control.play': '播放',
@@ -81,7 +76,6 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'settings.mode.auto': '自动',
   'settings.mode.flv': '最低延迟',
   'settings.mode.hls': '稳定（HLS）',
-  'settings.mode.auto.hint': '优先最低延迟，必要时自动切换',
   'settings.danmaku': '弹幕',
   'settings.danmaku.show': '画面上显示弹幕',
   'settings.danmaku.still': '设备已开启“减弱动态效果”，消息在列表中显示。',
@@ -120,7 +114,6 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'health.stalls': '卡顿',
   'health.first': '首帧',
   'health.switched': '上次切换',
-  'health.key': '按 H 关闭',
 
   'mode.flv': 'HTTP-FLV',
   'mode.ws-flv': 'WebSocket-FLV',
@@ -158,7 +151,6 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'say.send': '发送',
   'say.left': '还可输入 {count} 字',
   'say.again': '{seconds} 秒后可再发',
-  'say.sending': '发送中',
   'say.refused.sign_in': '登录后才能发言。',
   'say.refused.slow_mode': '已开启慢速模式。',
   'say.refused.rate_user': '发送太快了。',

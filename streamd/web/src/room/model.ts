@@ -79,6 +79,12 @@ export interface Sanction {
   readonly untilMs: number
 }
 
+/** A message that the host keeps in view. */
+export interface Pinned {
+  readonly name: string
+  readonly text: string
+}
+
 export type ChatLine =
   | {
       readonly kind: 'danmaku'
@@ -111,6 +117,7 @@ export interface RoomView {
   readonly peak: number | null
   readonly likes: number | null
   readonly card: Card | null
+  readonly pinned: Pinned | null
   readonly me: Me | null
   readonly limits: RoomLimits
   readonly sanction: Sanction | null

@@ -4,7 +4,7 @@
  * Promise: never throws and never trusts; a field that is missing or of another type becomes its empty value, an unknown
  * field is ignored. Free of window and wx.
  */
-import type { Card, Danmaku, DanmakuMode, Me, Pacing, Person, Product, Refusal, Role, RoomLimits, Sale, Sanction } from './model'
+import type { Card, Danmaku, DanmakuMode, Me, Pacing, Person, Pinned, Product, Refusal, Role, RoomLimits, Sale, Sanction } from './model'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -32,6 +32,9 @@ const ROLES: ReadonlySet<string> = new Set(['admin', 'host', 'assistant', 'moder
 const DEFAULT_LIMITS: RoomLimits = { maxLength: 100, slowModeMs: 0, mutedAll: false, guestsMaySpeak: true }
 const DEFAULT_PACING: Pacing = { refreshMs: 100, maxDelayMs: 2_000 }
 
+/** What a server writes when nobody chose: the page's own colour then, which differs by role. */
+const WHITE = '#ffffff'
+
 export function readPerson(value: unknown): Person {
   const said = fields(value)
   const role = text(said['role'])
@@ -55,7 +58,7 @@ export function readDanmaku(value: unknown): Danmaku {
     id: text(said['id']),
     user: readPerson(said['user']),
     text: text(said['text']),
-    color: /^#[0-9a-f]{6}$/i.test(color) ? color : '',
+    color: /^#[0-9a-f]{6}$/i.test(color) && color.toLowerCase() !== WHITE ? color : '',
     mode: readMode(said['mode']),
     atMs: number(said['at_ms']),
   }
@@ -91,6 +94,13 @@ function readSale(value: unknown): Sale | null {
   const said = fields(value)
   const endsAtMs = number(said['ends_at_ms'])
   return endsAtMs > 0 ? { endsAtMs, limit: numberOrNull(said['limit']) } : null
+}
+
+/** From the room's `pinned`: `{message}`, which is a danmaku, or bare words. */
+export function readPinned(value: unknown): Pinned | null {
+  const { message } = fields(value)
+  const words = typeof message === 'string' ? message : text(fields(message)['text'])
+  return words === '' ? null : { name: text(fields(fields(message)['user'])['name']), text: words }
 }
 
 /** A card after the shop's news of its product: only what the news names changes. */

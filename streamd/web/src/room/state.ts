@@ -5,7 +5,7 @@
  * event counts once, however often a reconnect repeats it; the list of lines is bounded; one's own message keeps its place
  * when the server confirms it. Pure, free of window and wx.
  */
-import type { Card, ChatLine, Danmaku, LinkState, Me, Pacing, Refusal, RoomLimits, RoomView, Sanction } from './model'
+import type { Card, ChatLine, Danmaku, LinkState, Me, Pacing, Pinned, Refusal, RoomLimits, RoomView, Sanction } from './model'
 import {
   fields,
   items,
@@ -17,6 +17,7 @@ import {
   readLimits,
   readMe,
   readPacing,
+  readPinned,
   readSanction,
   text,
   withNews,
@@ -53,6 +54,7 @@ export class RoomState {
   private peak: number | null = null
   private likes: number | null = null
   private card: Card | null = null
+  private pinned: Pinned | null = null
   private me: Me | null = null
   private limits: RoomLimits = NO_LIMITS
   private sanction: Sanction | null = null
@@ -73,6 +75,7 @@ export class RoomState {
     this.online = number(said['online'], this.online ?? 0)
     this.likes = number(said['likes'], this.likes ?? 0)
     this.card = readCard(said['card'])
+    this.pinned = readPinned(said['pinned'])
     this.me = readMe(said['me'])
     this.limits = readLimits(said['limits'], NO_LIMITS)
     this.pacing = readPacing(said['pacing'])
@@ -96,6 +99,9 @@ export class RoomState {
         return NOTHING
       case 'card':
         this.card = readCard(payload)
+        return NOTHING
+      case 'pinned':
+        this.pinned = readPinned(payload)
         return NOTHING
       case 'product':
         if (this.card) this.card = withNews(this.card, payload)
@@ -232,6 +238,7 @@ export class RoomState {
       peak: this.peak,
       likes: this.likes,
       card: this.card,
+      pinned: this.pinned,
       me: this.me,
       limits: this.limits,
       sanction: this.sanction,

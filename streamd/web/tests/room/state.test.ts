@@ -82,6 +82,13 @@ describe('the room put together', () => {
     expect(state.view().card?.product).toBeNull()
   })
 
+  it('shows what the host pinned, until it is taken down', () => {
+    const state = joined({ pinned: { seq: 3, message: danmaku(2, 'ships tomorrow') } })
+    expect(state.view().pinned).toEqual({ name: 'Bob', text: 'ships tomorrow' })
+    state.event('pinned', { seq: 11, message: null })
+    expect(state.view().pinned).toBeNull()
+  })
+
   it('removes what a moderator took back', () => {
     const state = joined()
     state.event('danmaku', [danmaku(11), danmaku(12)])
@@ -125,7 +132,7 @@ describe('the room put together', () => {
   it('survives any payload', () => {
     const state = joined()
     const odd = [undefined, null, 0, 'x', [], {}, [null], { seq: 'x', ids: 3, dropped: 'x', product: [] }, [[1]], { user: 7 }]
-    for (const name of ['danmaku', 'likes', 'online', 'card', 'product', 'order', 'notice', 'retract', 'live', 'gap', 'sanction', 'news']) {
+    for (const name of ['danmaku', 'likes', 'online', 'card', 'product', 'order', 'notice', 'retract', 'live', 'chat', 'pinned', 'gap', 'sanction', 'news']) {
       for (const payload of odd) state.event(name, payload)
     }
     for (const payload of odd) state.welcome(payload)
