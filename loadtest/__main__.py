@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import signal
 import sys
@@ -16,6 +17,7 @@ from loadtest.processes import ChildFailedError
 from loadtest.report import Report
 from streamd.errors import StreamdError
 
+_IDLE_LOAD = 0.5
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _CAVEATS = """# Results
 
@@ -42,6 +44,7 @@ def main() -> int:
     # Ctrl-C and SIGTERM end the run the same way: every server and generator is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     facts = machine.describe()
+    mood = _mood()
     try:
         reports = [_run(name, arguments) for name in _chosen(arguments)]
     except (ChildFailedError, StreamdError, RuntimeError) as failure:
@@ -50,12 +53,19 @@ def main() -> int:
     if arguments.scenario == "all":
         sections = "\n\n".join(report.markdown() for report in reports)
         today = time.strftime("%Y-%m-%d", time.gmtime())
-        _RESULTS.write_text(f"{_CAVEATS}Measured {today}: {facts.one_line()}.\n\n{sections}\n", encoding="utf-8")
+        _RESULTS.write_text(f"{_CAVEATS}Measured {today}: {facts.one_line()}. {mood}\n\n{sections}\n", encoding="utf-8")
     if arguments.json:
         print(json.dumps([report.as_dict(facts) for report in reports], indent=2))
     else:
-        print(facts.one_line(), *(report.text() for report in reports), sep="\n\n")
+        print(facts.one_line(), mood, *(report.text() for report in reports), sep="\n\n")
     return 1 if any(figure.holds is False for report in reports for figure in report.figures) else 0
+
+
+def _mood() -> str:
+    """What else the machine was doing when the run began."""
+    load = os.getloadavg()[0]
+    warning = " The machine was busy with other work: latencies and request rates suffer." if load > _IDLE_LOAD else ""
+    return f"Load average before the run: {load:.1f}.{warning}"
 
 
 def _parser() -> argparse.ArgumentParser:

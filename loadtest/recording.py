@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from loadtest import rtmp_wire
 
@@ -16,9 +17,8 @@ _CSID = {rtmp_wire.AUDIO: 4, rtmp_wire.VIDEO: 6}
 _FLV_HEADER_BYTES, _TAG_HEADER_BYTES, _BACK_POINTER_BYTES = 9, 11, 4
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One media message of the loop: when it is due after the loop's start, and its bytes as FFmpeg sends them."""
+class Message(NamedTuple):
+    """One media message of the loop: when FFmpeg would send it after the loop's start, and its bytes."""
 
     due_ms: int
     header: bytes
@@ -57,7 +57,20 @@ def from_flv(data: bytes, *, loop_ms: int) -> Recording:
         opening += _full(kind, configuration[kind], _CSID[kind])
         messages.extend(_even(kind, track, loop_ms))
     messages.sort(key=lambda message: message.due_ms)
-    return Recording(opening=opening, messages=tuple(messages), loop_ms=loop_ms)
+    return Recording(opening=opening, messages=tuple(_in_ffmpegs_time(messages, loop_ms)), loop_ms=loop_ms)
+
+
+def _in_ffmpegs_time(messages: list[Message], loop_ms: int) -> Iterator[Message]:
+    """`ffmpeg -re` reads on only once the clock has passed the next time of *every* track in the file.
+
+    So pictures and sound come in pairs, some 30 times a second, and not one by one: fewer, larger reads for a server.
+    """
+    next_due_ms = dict.fromkeys(_CSID, loop_ms)  # both tracks start the next loop at zero
+    late: list[Message] = []
+    for message in reversed(messages):
+        next_due_ms[message.header[-1]] = message.due_ms
+        late.append(message._replace(due_ms=max(next_due_ms.values())))
+    yield from reversed(late)
 
 
 def _even(kind: int, track: list[tuple[int, bytes]], loop_ms: int) -> Iterator[Message]:
