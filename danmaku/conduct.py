@@ -116,10 +116,24 @@ def _words(raw: object) -> Iterable[Word]:
         yield Word(text, actions[action])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechRates:
+    """How much may be said: (one every so many milliseconds, so many at once), whose network it comes from last.
+
+    An address stands for an office or a phone network, so it is allowed what fifty people are.
+    """
+
+    user: tuple[int, int] = (1_000, 5)
+    staff: tuple[int, int] = (100, 20)
+    address: tuple[int, int] = (20, 250)
+    room: tuple[int, int] = (2, 500)
+
+
 @dataclass(slots=True, kw_only=True)
 class Conduct:
     """One room's sanctions and settings, as this node knows them."""
 
+    rates: SpeechRates = field(default_factory=SpeechRates)
     chat: ChatSettings = field(default_factory=ChatSettings)
     sanctions: dict[tuple[str, str], Sanction] = field(default_factory=dict)
 
@@ -159,9 +173,14 @@ class Conduct:
 
     def limits(self, person: Identity, address: str) -> tuple[Limit, ...]:
         """What one message is charged against, narrowest first. Staff are held to a rate of their own."""
+        rates = self.rates
         if person.is_staff:
-            return (Limit(f"u:{person.id}", 100, 20),)
-        limits = [Limit(f"u:{person.id}", 1_000, 5), Limit(f"a:{address}", 100, 50), Limit("room", 2, 500)]
+            return (Limit(f"u:{person.id}", *rates.staff),)
+        limits = [
+            Limit(f"u:{person.id}", *rates.user),
+            Limit(f"a:{address}", *rates.address),
+            Limit("room", *rates.room),
+        ]
         if self.chat.slow_mode_ms:
             limits.insert(0, Limit(f"slow:{person.id}", self.chat.slow_mode_ms, 1))
         return tuple(limits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from danmaku.conduct import SpeechRates
 from danmaku.sequencer import Pace
 from danmaku.socket import TransportSettings
 
@@ -14,6 +15,7 @@ class RoomSettings:
 
     transport: TransportSettings = field(default_factory=TransportSettings)
     pace: Pace = field(default_factory=Pace)
+    rates: SpeechRates = field(default_factory=SpeechRates)
     log_events: int = 2_000
     log_age_ms: int = 600_000
     history_events: int = 50

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from danmaku.conduct import ChatSettings, Conduct, Identity, Sanction
+from danmaku.conduct import ChatSettings, Conduct, Identity, Sanction, SpeechRates
 from danmaku.room import Entry
 from danmaku.sequencer import Line
 from danmaku.wire import event_packet
@@ -19,10 +19,10 @@ _MAX_HELD = 200
 class Table:
     """A room as the gateway serves it. Made when the first member comes, closed some time after the last left."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, rates: SpeechRates) -> None:
         self.name = line.room.name
         self.line = line
-        self.conduct = Conduct()
+        self.conduct = Conduct(rates=rates)
         self.is_open = False
         self.is_pulsing = False
         self.likes_known = 0  # by the bus, lately

@@ -97,7 +97,7 @@ class Tables:
             facts = await self._directory.facts(name)
             if facts is None:
                 raise NotFoundError(f"There is no room {name!r}", code="room_not_found", fix="check the address")
-            table = self._tables[name] = Table(self._line(name))
+            table = self._tables[name] = Table(self._line(name), self._settings.rates)
             chat, sanctions = await self._book.load(name)
             table.load(chat, sanctions, utc_ms=self._clock.utc_ms())
             await table.line.open()
