@@ -10,10 +10,12 @@ Rules (RFC 8216bis 4.4.3.7, 4.4.4.9; what players do with them is in the comment
   so whatever the playlist hints at next does come. Sound alone needs no such wait: its frames have known lengths.
 - A segment begins at a key frame; without one, only where it would outgrow the target duration.
 - Sound goes into the part that covers its time, or, when it came late, into the one that is open.
-- A frame that lasts longer than a part (pictures froze, sound went on) stays in its part, and parts of sound alone
-  cover its time: boundaries then lie on the grid of the plan and not on a picture.
+- A picture that lasts longer than a part (pictures froze and sound went on, or nothing came for less than two seconds)
+  stays in its part, and parts of sound alone cover its time: boundaries then lie on the grid of the plan and not on a
+  picture. If they come back with a key frame after longer than that, going on at once is worth more to viewers who have
+  been waiting than the sound they missed: that is a hole.
 
-Not here: which tracks are on air, key frames that bring new tracks, waiting (segmenter, probe).
+Not here: which tracks are on air, key frames that bring new ones, waiting (segmenter, probe), silence (soundtrack).
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ from hls_packager.model import (
     TrackSet,
     Warned,
 )
+from hls_packager.soundtrack import Soundtrack
 from streamd.media.frames import EncodedFrame
 
 _NEVER = 1 << 62
 _GOPS_REMEMBERED = 8
+_LONGEST_FREEZE_S = 2
 
 
 class KeyFrames:
@@ -71,6 +75,7 @@ class Cutter:
     """
 
     __slots__ = (
+        "_away",
         "_delay_us",
         "_epoch",
         "_floor",
@@ -79,17 +84,17 @@ class Cutter:
         "_independent",
         "_inner_keys",
         "_keys",
+        "_last_picture",
         "_part",
         "_part_start",
         "_segment_least_us",
         "_segment_start_us",
-        "_silence",
+        "_sound",
         "_sound_hz",
         "_sound_step",
         "_target",
         "broken",
         "end_us",
-        "last_sound",
         "picture_cut",
         "pictures",
         "silent",
@@ -99,46 +104,59 @@ class Cutter:
     )
 
     def __init__(
-        self, *, epoch: Epoch, settings: HlsSettings, tracks: TrackSet, frame_us: int, keys: KeyFrames
+        self,
+        *,
+        epoch: Epoch,
+        settings: HlsSettings,
+        tracks: TrackSet,
+        first: EncodedFrame,
+        frame_us: int,
+        keys: KeyFrames,
     ) -> None:
-        """`frame_us`: how long a frame of the lead track is expected to last."""
+        """`first`, of the lead track, is where to begin and not taken yet; its kind is expected to last `frame_us`.
+        `tracks` has sound."""
+        audio = tracks.audio
+        assert audio is not None, "where no sound comes, silence stands in"
         self.tracks = tracks
-        self.pictures: list[EncodedFrame] = []
-        self.sounds: list[EncodedFrame] = []
         self.broken = False  # the programme has a hole before the frame at hand; everything before it is out
         self.silent = False  # sound goes on and pictures do not
-        self.end_us = 0  # where the last closed part ends
-        self.last_sound = 0  # dts of the last sound in a closed part; where the cutter began if there was none
-        hz = self._hz = tracks.lead.timescale_hz
-        audio = tracks.audio
-        self._sound_hz = audio.timescale_hz if audio is not None else 1
-        self._sound_step = audio.samples_per_frame if audio is not None else 0
+        hz = self._hz = first.track.timescale_hz
+        self._sound_hz = audio.timescale_hz
+        self._sound_step = audio.samples_per_frame
+        start = (first.dts + max(first.cts, 0)) * self._sound_hz // hz
+        self._sound = Soundtrack(audio, start=start, with_pictures=tracks.video is not None)
+        self.pictures: list[EncodedFrame] = []
+        self.sounds = self._sound.frames
+        self._last_picture = first.dts
         self._epoch = epoch
         self._keys = keys
         self._target = epoch.part_target_ms * hz // 1_000
         self._part = epoch.part_us * hz // 1_000_000
         self._floor = -(-self._target * 85 // 100)
         self._frame = max(1, frame_us * hz // 1_000_000)
-        self._silence = settings.silent_track_ms * self._sound_hz // 1_000
+        self._away = settings.pictures_away_ms * self._sound_hz // 1_000
         self._segment_least_us = settings.segment_ms * 1_000 - frame_us // 2
-        self._delay_us = 0  # from decoding to presentation, of key frames
-        self._independent = self._inner_keys = False
+        self._inner_keys = self._independent = False
+        self._delay_us = self._us(first.cts)  # from decoding to presentation, of key frames
+        self._open_part(first.dts, independent=True)
+        self.end_us = self._segment_start_us = self._us(first.dts)  # where the last closed part ends
 
     # --- what the segmenter calls ---
 
-    def begin(self, first: EncodedFrame, *, discontinuity: bool) -> SegmentOpened:
-        """Open the first segment at `first`, a frame of the lead track, without taking it."""
-        self._open_part(first.dts, independent=True)
-        self._delay_us = self._us(first.cts)
-        self.end_us = self._us(first.dts)
-        self.last_sound = first.dts * self._sound_hz // self._hz
+    @property
+    def heard(self) -> int:
+        """When the newest sound that came began; where the cutter did if there was none."""
+        return self.sounds[-1].dts if self.sounds else self._sound.heard
+
+    def begin(self, *, discontinuity: bool) -> SegmentOpened:
+        """The first segment opens."""
         return self._open_segment(independent=True, discontinuity=discontinuity)
 
     def at_picture(self, frame: EncodedFrame) -> list[Event]:
         """Take a picture that may end the open part."""
         dts = frame.dts
         events: list[Event] = []
-        if not self._make_room(dts, events):
+        if not self._make_room(frame, events):
             self.broken = True
             return events + self.finish()
         if frame.is_sync:
@@ -175,7 +193,7 @@ class Cutter:
         """Everything before `next_key`, which begins under another configuration, and the end of the segment."""
         events: list[Event] = []
         dts = next_key.dts
-        if next_key.track.is_video and self.tracks.video is not None and self._make_room(dts, events):
+        if next_key.track.is_video and self.tracks.video is not None and self._make_room(next_key, events):
             self._close(dts, dts, events)
             return [*events, SegmentClosed()]
         return events + self.finish()
@@ -191,18 +209,19 @@ class Cutter:
 
     # --- pictures ---
 
-    def _make_room(self, dts: int, events: list[Event]) -> bool:
-        """Close parts until what is shown until `dts` fits the open one; False where nothing is there to show.
+    def _make_room(self, frame: EncodedFrame, events: list[Event]) -> bool:
+        """Close parts until what is shown until `frame` fits the open one; False where nothing is there to show.
 
         More than one part only where a picture outlasts the part target.
         """
+        dts = frame.dts
         while dts - self._part_start > self._target:
             pictures, start = self.pictures, self._part_start
             grid = start + self._part
             without_last = pictures[-1].dts - start if pictures else 0
             whole_enough = without_last >= self._floor or (self._independent and 2 * without_last >= self._target)
-            if not whole_enough and (dts - grid <= self._target or self._sound_end() > grid + self._part):
-                if not pictures and not self._sound_before(grid):
+            if not whole_enough and (dts - grid <= self._target or self._covered(grid, frame)):
+                if not pictures and not self._sound.fills and not self._sound_before(grid):
                     return False
                 self._close(grid, dts, events)
             elif without_last > 0:
@@ -214,6 +233,13 @@ class Cutter:
                 return False
             self._end_segment_if_full(events)
         return True
+
+    def _covered(self, grid: int, frame: EncodedFrame) -> bool:
+        """Whether something is there for the part after `grid`, though no picture is before `frame`."""
+        last = self.pictures[-1].dts if self.pictures else self._last_picture
+        if frame.dts - last <= _LONGEST_FREEZE_S * self._hz:
+            return self._sound.fills or self._sound_end() > grid + self._part
+        return not frame.is_sync and self._sound_end() > grid + self._part
 
     def _at_key(self, frame: EncodedFrame, events: list[Event]) -> None:
         """Where a key frame begins a segment, a part, or neither."""
@@ -277,23 +303,11 @@ class Cutter:
             events.append(self._open_segment(independent=True))
 
     def _sound_end(self) -> int:
-        """Where the sound at hand ends, on the lead's timeline."""
-        if not self.sounds:
-            return 0
-        return (self.sounds[-1].dts + self._sound_step) * self._hz // self._sound_hz
+        """Where the sound that came ends, on the lead's timeline."""
+        return self._sound.end * self._hz // self._sound_hz
 
     def _sound_before(self, end: int) -> bool:
         return bool(self.sounds) and self.sounds[0].dts * self._hz < end * self._sound_hz
-
-    def _sound_until(self, end: int) -> list[EncodedFrame]:
-        """Take the sounds that begin before `end` off `sounds`."""
-        sounds, hz, sound_hz = self.sounds, self._hz, self._sound_hz
-        count = len(sounds)
-        while count and sounds[count - 1].dts * hz >= end * sound_hz:
-            count -= 1
-        taken = sounds[:count]
-        del sounds[:count]
-        return taken
 
     # --- parts and segments ---
 
@@ -307,15 +321,16 @@ class Cutter:
         else:
             # Half a frame before the end, so that no jitter decides; what then proves too long is made room for.
             self.picture_cut = start + max(self._target - self._frame // 2, self._floor)
-            self.sound_cut = start * self._sound_hz // self._hz + self._silence
+            self.sound_cut = start * self._sound_hz // self._hz + self._away
 
     def _close(self, end: int, video_end: int, events: list[Event]) -> None:
         """The open part ends at `end`, its last picture at `video_end`; a new one begins. An empty one is not told."""
         start = self._part_start
-        sounds = self._sound_until(end)
-        if sounds:
-            self.last_sound = sounds[-1].dts
-        if end > start and (self.pictures or sounds):
+        until = -(-end * self._sound_hz // self._hz)
+        sounds = self._sound.take(until, needed=not self.pictures) if end > start else []
+        if self.pictures:
+            self._last_picture = self.pictures[-1].dts
+        if self.pictures or sounds:
             start_us, self.end_us = self._us(start), self._us(end)
             events.append(
                 PartClosed(

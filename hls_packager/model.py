@@ -26,7 +26,7 @@ class HlsSettings:
     window_segments: int = 10  # listed at least; more where six target durations and three segments need it
     probe_ms: int = 2_500  # of media, at most, before an epoch's promises are made
     long_gop_target_s: int = 10  # promised when no second key frame came in that time: holds 250 frames at 25 to 60/s
-    silent_track_ms: int = 5_000  # a track without frames for so long leaves the programme until it returns
+    pictures_away_ms: int = 30_000  # pictures that cease for so long leave the programme until they return
     # How long a segment stays after it left the playlist. None: its own duration and that of the longest playlist that
     # listed it, as RFC 8216bis 6.2.2 asks. Viewers at the live edge never need it.
     retain_removed_ms: int | None = None

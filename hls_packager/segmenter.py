@@ -5,14 +5,14 @@ applies them. One segmenter lives as long as its playlist: through pauses, retur
 
 Invariants
 - `EpochDecided` comes first, once, and never changes.
-- Every part is decodable under the tracks of its segment; a track is on air only while its frames flow, because players
-  wait for a track that was promised (a muxed stream without its sound stands still).
-- One changed configuration gives one discontinuity. Repeated headers, and an encoder that returns with the same ones,
-  give none.
+- Every part is decodable under the tracks of its segment.
+- Pictures on air always have a sound track, if only of silence (see silence). Only a programme of sound alone has one
+  track; it becomes one when pictures cease for long, and ceases to be one when they come.
+- One changed configuration gives one discontinuity. Repeated headers, and an encoder that returns with the same ones
+  within a part's length, give none.
 
-Waiting for a key frame: a late, lost, returned or changed *audio* track is taken up or dropped at the next key frame of
-the video; a programme of sound alone changes at once. Not here: cutting within one set of tracks (cutter), boxes,
-playlists.
+A changed audio track is taken up at the next key frame of the video; a programme of sound alone changes at once.
+Not here: cutting within one set of tracks (cutter), boxes, playlists.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from hls_packager.cutter import Cutter, KeyFrames
 from hls_packager.model import Cadence, Epoch, EpochDecided, Event, HlsSettings, TrackSet
 from hls_packager.planner import plan
 from hls_packager.probe import Probe
+from hls_packager.silence import STAND_IN, silent_payload, stands_in_for
 from streamd.media.frames import EncodedFrame
 from streamd.media.tracks import AudioTrack, Track, VideoTrack
 
 _NOTHING: tuple[Event, ...] = ()
 _HELD_SOUNDS = 512
+_SOUND_CEASED_US = 5_000_000
 # A hostile encoder may advance its clock by one tick a frame; a part never holds more frames than this.
 _PART_FRAMES = 2_400
 
@@ -121,7 +123,7 @@ class Segmenter:
 
     def _picture(self, cutter: Cutter, frame: EncodedFrame) -> Sequence[Event]:
         if frame.is_sync:
-            wanted = TrackSet(video=cutter.tracks.video, audio=self._audio_wanted(cutter, frame))
+            wanted = TrackSet(video=cutter.tracks.video, audio=self._audio_wanted(cutter, frame.track, frame.dts))
             if wanted != cutter.tracks:
                 return self._switch(cutter, wanted, frame)
         elif frame.dts < cutter.picture_cut:
@@ -170,15 +172,17 @@ class Segmenter:
                 self._video = track
                 return self.push(frame)
             if frame.is_sync:
-                wanted = TrackSet(video=track, audio=self._audio_wanted(cutter, frame))
+                wanted = TrackSet(video=track, audio=self._audio_wanted(cutter, track, frame.dts))
                 return self._switch(cutter, wanted, frame)
             self.dropped_frames += 1
             return _NOTHING
         return self._other_sound(cutter, track, frame)
 
     def _other_sound(self, cutter: Cutter, track: AudioTrack, frame: EncodedFrame) -> Sequence[Event]:
-        if track == cutter.tracks.audio:
+        audio = cutter.tracks.audio
+        if track == audio or (audio is STAND_IN and stands_in_for(track)):
             self._audio = track
+            self._held.clear()
             return self.push(frame)
         if cutter.tracks.video is None:
             return self._switch(cutter, TrackSet(audio=track), frame)
@@ -188,28 +192,24 @@ class Segmenter:
             self.dropped_frames += _HELD_SOUNDS // 2
         return _NOTHING
 
-    def _audio_wanted(self, cutter: Cutter, key: EncodedFrame) -> AudioTrack | None:
-        """The sound that goes with a segment beginning at `key`: the newest that flows."""
+    def _audio_wanted(self, cutter: Cutter, video: Track, key_dts: int) -> AudioTrack:
+        """The sound that goes with a segment beginning at a key frame: the newest that flows."""
         audio = cutter.tracks.audio
-        if audio is not None and cutter.tracks.video is None:
-            return audio
-        last = cutter.sounds[-1].dts if cutter.sounds else cutter.last_sound
-        if self._held:
-            track, dts = self._held[-1].track, self._held[-1].dts
+        assert audio is not None, "every cutter has sound"
+        if self._held and self._held[-1].dts * audio.timescale_hz > cutter.heard * self._held[-1].track.timescale_hz:
+            track = self._held[-1].track
             assert isinstance(track, AudioTrack)
-            if audio is None or dts * audio.timescale_hz > last * track.timescale_hz:
-                return track
-        if audio is None:
-            return None
-        silence_us = key.dts * 1_000_000 // key.track.timescale_hz - last * 1_000_000 // audio.timescale_hz
-        return audio if silence_us < self._settings.silent_track_ms * 1_000 else None
+            return track
+        silence_us = key_dts * 1_000_000 // video.timescale_hz - cutter.heard * 1_000_000 // audio.timescale_hz
+        ceased = silence_us > _SOUND_CEASED_US
+        return STAND_IN if ceased and silent_payload(audio) is None else audio
 
     # --- beginnings ---
 
     def _start(self, probe: Probe) -> list[Event]:
         """Go on air with what the probe has seen."""
         events: list[Event] = []
-        tracks, cadence = probe.tracks(), probe.cadence()
+        tracks, cadence = self._with_sound(probe.tracks()), probe.cadence()
         self._probe = None
         if self.epoch is None:
             self.epoch = plan(cadence, self._settings)
@@ -221,6 +221,18 @@ class Segmenter:
             if frame.dts * first.track.timescale_hz >= first.dts * frame.track.timescale_hz:
                 events += self.push(frame)
         return events
+
+    def _with_sound(self, tracks: TrackSet) -> TrackSet:
+        """Where pictures come without sound, the sound there was goes on as silence, or silence stands in."""
+        before = self._tracks.audio
+        if tracks.video is None:
+            return tracks
+        if tracks.audio is None:
+            keep = before is not None and silent_payload(before) is not None
+            return TrackSet(video=tracks.video, audio=before if keep else STAND_IN)
+        if before is STAND_IN and stands_in_for(tracks.audio):
+            return TrackSet(video=tracks.video, audio=STAND_IN)
+        return tracks
 
     def _breaks(self, tracks: TrackSet, first: EncodedFrame) -> bool:
         """Whether players have to be told that `first` does not go on where the programme stopped.
@@ -242,10 +254,15 @@ class Segmenter:
         if tracks.video is None and tracks.audio is not None:
             frame_us = tracks.audio.samples_per_frame * 1_000_000 // tracks.audio.sample_rate_hz
         self._cutter = Cutter(
-            epoch=self.epoch, settings=self._settings, tracks=tracks, frame_us=frame_us, keys=self._keys
+            epoch=self.epoch,
+            settings=self._settings,
+            tracks=tracks,
+            first=first,
+            frame_us=frame_us,
+            keys=self._keys,
         )
         self._video, self._audio = tracks.video, tracks.audio
-        return self._cutter.begin(first, discontinuity=discontinuity)
+        return self._cutter.begin(discontinuity=discontinuity)
 
     def _switch(self, cutter: Cutter, tracks: TrackSet, first: EncodedFrame) -> list[Event]:
         """`first` begins a segment under other tracks."""
