@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import pstats
+import re
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -22,6 +23,7 @@ from streamd.ffmpeg import push_argv
 SUMMARY = "CPU per stream-second of ingest against nginx-rtmp, ffmpeg as publisher"
 _SETTLE_S = 8.0  # first segments, playlists and caches are there
 _TARGET_RATIO = 0.9
+_STARTING_UP = re.compile(r"builtins\.(compile|exec|__build_class__)|marshal|_imp\.")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,8 +95,7 @@ def _figures(windows: Sequence[dict[str, float]], names: tuple[str, str], stream
 def _hottest(profile: Path, count: int = 30) -> Table:
     """The functions that take most time of their own."""
     stats = pstats.Stats(str(profile), stream=StringIO())
-    # What was called less than once a second is start-up: imports, the database.
-    busy = [item for item in stats.stats.items() if item[1][1] >= _SETTLE_S]  # type: ignore[attr-defined]
+    busy = [item for item in stats.stats.items() if not _STARTING_UP.search(item[0][2])]  # type: ignore[attr-defined]
     entries = sorted(busy, key=lambda item: item[1][2], reverse=True)[:count]
     whole = sum(timing[2] for _, timing in busy)
     rows = tuple(
