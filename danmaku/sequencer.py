@@ -42,7 +42,12 @@ class Pace:
     long_ms: int = 100
     crowd_ms: int = 200
     crowd_members: int = 5_000
-    precious_ms: int = 20  # class A waits at most this long after the last tick, and 1 ms more for 100 members
+    precious_ms: int = 20  # class A waits for nothing but this since the last tick with such an event ...
+    precious_members: int = 100  # ... and a millisecond for so many members, which is what writing to them takes
+
+    def precious_interval_ms(self, members: int) -> int:
+        """Time between two ticks with events of class A."""
+        return max(self.precious_ms, members // self.precious_members)
 
     def interval_ms(self, per_s: float, members: int) -> int:
         """Time between two ticks at this rate of events, for this many members."""
@@ -95,6 +100,7 @@ class Line:
         self._hurry: asyncio.Future[None] | None = None
         self._has_precious = False
         self._ticked_ms = -1_000_000
+        self._precious_ms = -1_000_000
         self._per_s = 0.0
         self._counted = 0
         self._counted_ms = clock.now_ms()
@@ -177,10 +183,10 @@ class Line:
         """Wait for company, unless the room is quiet; class A cuts it short."""
         while True:
             now_ms = self._clock.now_ms()
-            interval_ms = self._pace.interval_ms(self._rate(now_ms), len(self.audience))
+            members = len(self.audience)
+            wait_ms = self._ticked_ms + self._pace.interval_ms(self._rate(now_ms), members) - now_ms
             if self._has_precious:
-                interval_ms = min(interval_ms, max(self._pace.precious_ms, len(self.audience) // 100))
-            wait_ms = self._ticked_ms + interval_ms - now_ms
+                wait_ms = min(wait_ms, self._precious_ms + self._pace.precious_interval_ms(members) - now_ms)
             if wait_ms <= 0:
                 return
             loop = asyncio.get_running_loop()
@@ -205,7 +211,9 @@ class Line:
     async def _tick(self) -> None:
         now_ms = self._clock.now_ms()
         self._ticked_ms = now_ms
-        self._has_precious = False
+        if self._has_precious:
+            self._precious_ms = now_ms
+            self._has_precious = False
         share = max(1, self.shown_per_s // self.room.nodes)
         plan = self._queue.drain(shown_per_s=share, now_ms=now_ms)
         drafts = tuple(waiting.draft for waiting in plan.shown)

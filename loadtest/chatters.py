@@ -21,7 +21,7 @@ import uvloop
 
 _MARK = re.compile(rb"@(\d{6,})@")
 _CARD = re.compile(rb'42\["card".{1,200}?"n":(\d+),"mark":"@(\d+)@')
-_HANDSHAKE = (
+HANDSHAKE = (
     b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
     b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
@@ -51,7 +51,7 @@ class Member(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.write(_HANDSHAKE)
+        self.transport.write(HANDSHAKE)
 
     def data_received(self, data: bytes) -> None:
         crowd = self._crowd

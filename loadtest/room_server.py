@@ -8,6 +8,7 @@ python-socketio. Both: join a room at connect, hear `danmaku` and `like`, and pu
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import resource
@@ -20,8 +21,10 @@ import uvloop
 from aiohttp import web
 
 from danmaku.conduct import ChatSettings, Identity, SpeechRates
+from danmaku.fanout import Member
 from danmaku.gateway import RoomGateway
 from danmaku.ports import RoomFacts
+from danmaku.session import WebSocketSession
 from danmaku.settings import RoomSettings
 from danmaku.socket import TransportSettings
 from streamd.clock import SystemClock
@@ -94,9 +97,13 @@ async def serve_ours(port: int, redis_url: str) -> None:
         await gateway.publish(_ROOM, event, {**payload, "product": payload} if event == "card" else payload)
 
     async def facts(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's shape
+        gc.collect()
+        objects = {
+            each.__name__: sum(type(one) is each for one in gc.get_objects()) for each in (WebSocketSession, Member)
+        }
         stats = gateway.room_stats(_ROOM)
         if stats is None:
-            return web.json_response({})
+            return web.json_response({"objects": objects})
         shed = dict(zip("ABCD", stats.shed_here, strict=True))
         return web.json_response(
             {
@@ -106,6 +113,7 @@ async def serve_ours(port: int, redis_url: str) -> None:
                 "shed": shed,
                 "aborted": dict(stats.aborted_here),
                 "delivered": stats.delivered_here,
+                "objects": objects,
                 "refused": gateway.speech.refusals,
             }
         )

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from loadtest.report import Report
 
-NAMES = ("ingest", "growth", "flv_viewers", "hls_viewers", "glass", "rooms_cpu")
+NAMES = ("ingest", "growth", "flv_viewers", "hls_viewers", "glass", "rooms", "rooms_cpu")
 
 
 class Scenario(Protocol):
