@@ -66,17 +66,22 @@ class ChunkReader:
         self._left = 0  # bytes of that chunk still to come
         self._tiny_count = 0
         self.chunk_bytes = DEFAULT_CHUNK_BYTES
-        self.message_bytes = limits.message_bytes
+        self.limit_messages(limits.message_bytes)
         self.partial_bytes = 0
         self.received_bytes = 0
         self.discarded_count = 0
         self.extended_guesses_count = 0
 
+    def limit_messages(self, message_bytes: int) -> None:
+        """From the next header on, refuse messages longer than this."""
+        self._message_bytes = message_bytes
+        self._whole_bytes = min(self.chunk_bytes, message_bytes)  # what is surely one chunk and surely allowed
+
     def receive(self, data: bytes) -> list[Message]:
         """The messages that `data` completes, in order. Protocol control 1 and 2 act here and are not returned.
 
-        One loop with the common case laid out flat: a header of type 0 or 1 with the whole message behind it costs
-        0.6 µs and one slice; everything else goes through `_chunk`.
+        The common case is laid out flat: a plain header of type 0, 1 or 2 on a known chunk stream, and a message of one
+        chunk behind it. It costs 0.7 µs and one slice; everything else goes through `_chunk`.
         """
         messages: list[Message] = []
         self.received_bytes += len(data)
@@ -87,33 +92,35 @@ class ChunkReader:
         position = self._resume(data, end, messages) if self._left else 0
         streams = self._streams
         while position < end:
-            if end - position >= 12:
+            available = end - position
+            if available >= 8:
                 first, second = _read_two_u32(data, position)
                 stream = streams.get((first >> 24) & 0x3F)
-                length = second >> 8
-                if (
-                    first < 0x8000_0000  # type 0 or 1
-                    and stream is not None
-                    and not stream.want
-                    and (field := first & 0xFFFFFF) != EXTENDED
-                    and 4 <= length <= self.chunk_bytes
-                ):
-                    body = position + (8 if first & 0x4000_0000 else 12)
-                    after = body + length
-                    type_id = second & 0xFF
-                    if after <= end and type_id > 2 and length <= self.message_bytes:
-                        if first & 0x4000_0000:
+                field = first & 0xFFFFFF
+                if stream is not None and not stream.want and field != EXTENDED:
+                    kind = first >> 30
+                    length, type_id, body = second >> 8, second & 0xFF, position + 8
+                    if kind == 2:
+                        length, type_id, body = stream.length, stream.type_id, position + 4
+                    elif kind == 0 and available >= 12:
+                        body = position + 12
+                    elif kind != 1:
+                        length = 0  # the long way
+                    if 4 <= length <= self._whole_bytes and type_id > 2:
+                        if kind:
                             stream.delta = field
                             field = (stream.timestamp + field) & _U32
                         else:
                             stream.stream_id = int.from_bytes(data[position + 8 : body], "little")
-                        stream.timestamp = field
-                        stream.length = length
-                        stream.type_id = type_id
-                        if stream.extended:
-                            stream.extended = b""
-                        messages.append(_new(Message, (type_id, stream.stream_id, field, data[body:after])))
-                        position = after
+                        stream.timestamp, stream.length, stream.type_id = field, length, type_id
+                        stream.extended = b""
+                        after = body + length
+                        if after <= end:
+                            messages.append(_new(Message, (type_id, stream.stream_id, field, data[body:after])))
+                            position = after
+                            continue
+                        stream.want = length
+                        position = self._body(stream, data, body, end, messages)
                         continue
             after = self._chunk(data, position, end, messages)
             if after < 0:
@@ -143,7 +150,13 @@ class ChunkReader:
         """Go on in the chunk body that the bytes before ended in."""
         stream = self._current
         assert stream is not None
-        take = self._left if self._left < end else end
+        left = self._left
+        if left <= end and left == stream.want and not stream.body:
+            # ffmpeg writes header and body apart: here is the body, often as exactly these bytes.
+            self._left = stream.want = 0
+            self._emit(stream, data if left == end else data[:left], messages)
+            return left
+        take = left if left < end else end
         self._left -= take
         self._append(stream, data[:take])
         if not stream.want:
@@ -246,8 +259,8 @@ class ChunkReader:
         """A message starts; its header began `received_bytes` into the connection."""
         length = stream.length
         limits = self._limits
-        if length > self.message_bytes:
-            raise _broken("Message too long", f"{length} bytes, {self.message_bytes} allowed", "message_limit")
+        if length > self._message_bytes:
+            raise _broken("Message too long", f"{length} bytes, {self._message_bytes} allowed", "message_limit")
         if length < limits.tiny_message_bytes:
             self._tiny_count += 1
             if self._tiny_count > limits.tiny_messages_count + received_bytes // 64:
@@ -328,6 +341,7 @@ class ChunkReader:
         if not limits.chunk_size_min_bytes <= size <= limits.chunk_size_max_bytes:
             raise _broken("Chunk size out of bounds", f"{size} bytes", "chunk_size_limit")
         self.chunk_bytes = size
+        self.limit_messages(self._message_bytes)
 
 
 def _broken(what: str, why: str, code: str = "chunk") -> ProtocolError:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import cast
@@ -27,6 +26,7 @@ from rtmp_ingest.limits import RtmpSettings
 from rtmp_ingest.messages import Message
 from rtmp_ingest.play import RtmpViewer, RtmpWire
 from rtmp_ingest.session import Role, ServerSession
+from rtmp_ingest.socket_options import notice_dead_peers, wake_for_messages
 from rtmp_ingest.stream_name import play_request, publish_request
 from streamd.clock import Clock
 from streamd.errors import LimitedError, ProtocolError, StreamdError
@@ -38,8 +38,6 @@ from streamd.telemetry.metrics import Metrics
 # uvloop reads up to 256 000 bytes at once and goes on at once when its buffer was full: others get their turn first.
 _READ_BUDGET_BYTES = 200 * 1024
 _ABORT_AFTER_MS = 5_000
-_TCP_KEEPALIVE_S = 30
-_TCP_USER_TIMEOUT_MS = 30_000
 # Why we are not reading from a peer, as bits.
 _HELD, _BACKLOG, _TURN = 1, 2, 4
 # What a publisher that is sent away is told; anything else is "another encoder".
@@ -83,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._farewell = ""  # the peer has said goodbye, and may still close by itself
         self._pauses = 0
         self._warned: set[str] = set()
+        self._told_repairs: tuple[tuple[str, int], ...] = ()
         self._opened_ms = self._phase_ms = self._ping_ms = self._clock.now_ms()
         self._frames_count = 0
         self._swept_frames_count = 0
@@ -103,11 +102,7 @@ class Connection(asyncio.Protocol):
             return
         self._session = ServerSession(limits=self._limits, random=os.urandom(RANDOM_BYTES))
         self._transport.set_write_buffer_limits(high=self._limits.write_backlog_bytes)
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _TCP_KEEPALIVE_S)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
+        notice_dead_peers(transport)
 
     def data_received(self, data: bytes) -> None:
         if self._end_reason:
@@ -132,10 +127,10 @@ class Connection(asyncio.Protocol):
         if not self.is_admitted:
             return
         self._end_reason = self._end_reason or self._farewell or ("peer_reset" if exc is not None else "peer_eof")
+        self._transport = None
         self._let_go()
         if self._decision is not None:
             self._decision.cancel()
-        self._transport = None
         self._around.closed(self)
         self._around.metrics.rtmp_sessions.labels(self._end_reason).inc()
         # Port scanners and health checks of load balancers are not worth a line in everyone's log.
@@ -148,7 +143,7 @@ class Connection(asyncio.Protocol):
             seconds=(self._clock.now_ms() - self._opened_ms) // 1000,
             frames=self._frames_count,
             bytes=self._session.received_bytes,
-            odd=dict(self._session.counts),
+            odd={**self._session.counts, **{word: count for word, count in self._session.repairs if count}},
             reason=self._end_reason,
         )
 
@@ -190,6 +185,7 @@ class Connection(asyncio.Protocol):
         if self._frames_count != self._swept_frames_count:
             self._swept_frames_count = self._frames_count
             self._phase_ms = now_ms
+            self._tell_repairs()
         phase, allowed_ms = self._phase()
         if allowed_ms and now_ms - self._phase_ms >= allowed_ms:
             self._end(f"{phase}_timeout", errors.PUBLISH_REJECTED, "Nothing was received for too long")
@@ -197,6 +193,16 @@ class Connection(asyncio.Protocol):
             self._ping_ms = now_ms
             self._session.ping(now_ms)
             self._flush()
+
+    def _tell_repairs(self) -> None:
+        repairs = self._session.repairs
+        if repairs == self._told_repairs or self._publication is None:
+            return
+        told = dict(self._told_repairs)
+        for word, count in repairs:
+            if count > told.get(word, 0):
+                self._publication.count(word, count - told.get(word, 0))
+        self._told_repairs = repairs
 
     def _phase(self) -> tuple[str, int]:
         """What we are waiting for, and how long it may take in all; 0 is for ever."""
@@ -277,6 +283,8 @@ class Connection(asyncio.Protocol):
         self._phase_ms = self._clock.now_ms()
         if publication is not None:
             publication.close(reason or self._end_reason)
+            if self._transport is not None:
+                wake_for_messages(self._transport, False)
         if playback is not None:
             playback.close()
 
@@ -316,6 +324,8 @@ class Connection(asyncio.Protocol):
         self._phase_ms = self._clock.now_ms()
         self._frames_count = self._swept_frames_count = 0
         self._around.metrics.publications.labels("rtmp").inc()
+        if self._transport is not None:
+            wake_for_messages(self._transport, True)
         try:
             self._handle(self._session.accept_publish())
         except Exception as error:

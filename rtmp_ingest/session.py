@@ -54,7 +54,7 @@ class ServerSession:
         self._limits = limits
         self._handshake: ServerHandshake | None = ServerHandshake(random=random)
         self._reader = ChunkReader(limits)
-        self._reader.message_bytes = limits.unadmitted_message_bytes
+        self._reader.limit_messages(limits.unadmitted_message_bytes)
         self._out: list[bytes] = []
         self._out_chunk_bytes = 128
         self._peer = ConnectingPeer(app="", encoder="", enhancements={}, capabilities=0)
@@ -85,6 +85,15 @@ class ServerSession:
     def received_bytes(self) -> int:
         """Everything the peer has sent."""
         return self._handshake_bytes + self._reader.received_bytes
+
+    @property
+    def repairs(self) -> tuple[tuple[str, int], ...]:
+        """How often the chunk stream had to be read with good will, by the words that a host is shown."""
+        reader = self._reader
+        return (
+            ("unfinished_message_dropped", reader.discarded_count),
+            ("extended_time_guessed", reader.extended_guesses_count),
+        )
 
     @property
     def encoder(self) -> str:
@@ -163,7 +172,7 @@ class ServerSession:
             self._send(messages.command(0, "onFCPublish", 0, None, information))
         self._send(messages.user_control(UserEvent.STREAM_BEGIN, stream_id))
         self._status("status", errors.PUBLISH_START, "Start publishing")
-        self._reader.message_bytes = self._limits.message_bytes
+        self._reader.limit_messages(self._limits.message_bytes)
         return self._release()
 
     def accept_play(self, *, is_reset: bool = True) -> list[Event]:
@@ -376,7 +385,7 @@ class ServerSession:
     def _become_idle(self) -> None:
         self.role = Role.IDLE
         self._held_messages, self._held_data, self.held_bytes = [], [], 0
-        self._reader.message_bytes = self._limits.unadmitted_message_bytes
+        self._reader.limit_messages(self._limits.unadmitted_message_bytes)
 
     # Out
 

@@ -202,7 +202,7 @@ def test_a_message_longer_than_allowed_is_refused_by_its_header() -> None:
 
 def test_the_length_limit_can_be_lower_before_admission() -> None:
     reader = ChunkReader(LIMITS)
-    reader.message_bytes = 100
+    reader.limit_messages(100)
     assert len(reader.receive(header(0, length=100) + bytes(100))) == 1
     with pytest.raises(ProtocolError):
         reader.receive(header(1, length=101) + bytes(101))

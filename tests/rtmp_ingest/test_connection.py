@@ -59,7 +59,7 @@ class Wire(asyncio.Transport):
 class Line:
     """One connection on a fake wire."""
 
-    def __init__(self, limits: RtmpLimits = LIMITS) -> None:
+    def __init__(self, limits: RtmpLimits = LIMITS, *, metrics: Metrics | None = None) -> None:
         self.clock = FakeClock()
         self.gate, self.film, self.log = OneKeyGate(), FilmGate(), RecordedLog()
         self.film.is_endless = True
@@ -71,7 +71,7 @@ class Line:
                 play_gate=self.film,
                 clock=self.clock,
                 log=self.log,
-                metrics=Metrics(),
+                metrics=metrics or Metrics(),
                 settings=settings,
                 addresses=AddressLimits(limits=limits, trusted=frozenset()),
                 spawn=self._spawn,
@@ -162,6 +162,22 @@ async def test_media_keeps_a_publication_alive_and_its_absence_ends_it() -> None
         assert line.wait(1_000) == ""
     assert line.wait(8_000) == ""
     assert line.wait(3_000) == "media_timeout"
+
+
+async def test_a_chunk_stream_read_with_good_will_is_shown_to_the_host_once() -> None:
+    line = Line()
+    await line.publish()
+    for _ in range(2):
+        unfinished = line.writer.chunks(Message(9, 1, 0, bytes(300)), csid=9)[0]
+        line.connection.data_received(unfinished)
+        line.frame(0)
+        line.connection.data_received(bytes([9]) + bytes(3) + (5).to_bytes(3, "big") + b"\x09\x01" + bytes(3 + 5))
+        line.wait(1_000)
+        line.writer = ChunkWriter()
+    line.wait(3_000)
+    assert line.gate.publications[0].counts["unfinished_message_dropped"] == 2
+    line.connection.connection_lost(None)
+    assert line.log.fields("rtmp.session_closed")["odd"] == {"unfinished_message_dropped": 2}
 
 
 async def test_commands_are_no_media() -> None:

@@ -32,6 +32,7 @@ from streamd.errors import (
     StreamdError,
     UnavailableError,
 )
+from streamd.media import flv
 from streamd.media.frames import EncodedFrame
 from streamd.telemetry.metrics import Metrics
 from tests.rtmp_ingest.gates import KEY, LOOPBACK, FilmGate, House, OneKeyGate, RecordedLog, house, until
@@ -233,6 +234,31 @@ async def test_an_encoder_that_vanishes_ends_its_publication(is_reset: bool) -> 
         writer.close()
         await asyncio.wait_for(publication.closed.wait(), 10)
         assert publication.reasons == ["peer_reset" if is_reset else "peer_eof"]
+
+
+async def test_a_publication_is_woken_for_more_than_a_header_and_still_hears_everything() -> None:
+    played = film()
+    async with house() as at:
+        client = await publish(at)
+        publication = await at.gate.publication()
+        (connection,) = at.server._connections
+        assert connection._transport is not None
+        sock = connection._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 9
+        pictures = [frame for frame in played.frames if frame.track.is_video][:20]
+        client.announce(pictures[0].track)
+        for number, frame in enumerate(pictures):
+            raw = client._writer.write(Message(9, 1, number, flv.frame_body(frame)), csid=6)
+            assert client._transport is not None
+            for piece in (raw[:8], raw[8:-5], raw[-5:]):
+                client._transport.write(piece)
+                await asyncio.sleep(0.001)
+        # What is left of the last message is too short to wake for, and comes with whatever comes next.
+        client._tell("FCUnpublish", None, KEY)
+        await asyncio.wait_for(publication.closed.wait(), 5)
+        assert len(publication.frames) == 20
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+        await client.close()
 
 
 async def test_a_connection_may_publish_again_after_it_stopped() -> None:
