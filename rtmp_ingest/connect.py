@@ -46,8 +46,8 @@ def parse_connect(command: Command, *, name_bytes: int) -> ConnectingPeer:
 
 
 def connect_result(transaction: float, peer: ConnectingPeer) -> Message:
-    """The answer to connect."""
-    server: dict[str, amf0.Value] = {"fmsVer": "FMS/3,5,7,7009", "capabilities": 31, "mode": 1}
+    """The answer to connect. Clients look for our half of the negotiation in either object: it stands in both."""
+    server: dict[str, amf0.Value] = {"fmsVer": "FMS/3,5,7,7009", "capabilities": 31, "mode": 1, **peer.enhancements}
     information: dict[str, amf0.Value] = {
         "level": "status",
         "code": errors.CONNECT_SUCCESS,

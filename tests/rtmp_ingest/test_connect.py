@@ -15,8 +15,11 @@ def answer_to(properties: dict[str, amf0.Value]) -> dict[str, amf0.Value]:
     command = parse_command(connect_result(1, peer))
     assert command.name == "_result"
     server, information = command.arguments
-    assert server == {"fmsVer": "FMS/3,5,7,7009", "capabilities": 31.0, "mode": 1.0}
+    assert isinstance(server, dict)
     assert isinstance(information, dict)
+    assert (server["fmsVer"], server["capabilities"], server["mode"]) == ("FMS/3,5,7,7009", 31.0, 1.0)
+    for word in ("fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"):
+        assert server.get(word) == information.get(word), "clients look in either"
     assert information["code"] == "NetConnection.Connect.Success"
     assert information["objectEncoding"] == 0.0
     return information
