@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from danmaku.fanout import Audience
+from danmaku.pace import Pace
 from danmaku.room import Entry, Room, TickPacket, group_packets
 from danmaku.tick import Plan, TickQueue
 from streamd.clock import Clock
@@ -30,32 +30,6 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 _APPEND_TIMEOUT_S: Final = 1.0
 _REPAIR_AFTER_S: Final = 0.1
 _MAX_ALONE: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How long drafts wait for company. Below `quiet_per_s` events nothing waits."""
-
-    quiet_per_s: int = 5
-    busy_per_s: int = 20
-    short_ms: int = 50
-    long_ms: int = 100
-    crowd_ms: int = 200
-    crowd_members: int = 5_000
-    precious_ms: int = 20  # class A waits for nothing but this since the last tick with such an event ...
-    precious_members: int = 100  # ... and a millisecond for so many members, which is what writing to them takes
-
-    def precious_interval_ms(self, members: int) -> int:
-        """Time between two ticks with events of class A."""
-        return max(self.precious_ms, members // self.precious_members)
-
-    def interval_ms(self, per_s: float, members: int) -> int:
-        """Time between two ticks at this rate of events, for this many members."""
-        if per_s < self.quiet_per_s:
-            return 0
-        if members > self.crowd_members:
-            return self.crowd_ms
-        return self.short_ms if per_s < self.busy_per_s else self.long_ms
 
 
 class LineOwner(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from danmaku.conduct import SpeechRates
-from danmaku.sequencer import Pace
+from danmaku.pace import Pace
 from danmaku.socket import TransportSettings
 
 
