@@ -1,8 +1,8 @@
 /**
  * Bullets over the picture: elements that the compositor moves.
  *
- * Promise: a bullet costs one text measurement, one style write and one animation; nothing of ours runs per frame. The number on
- * screen is capped; what finds no lane is not shown here (the list has it), except one's own words, which always fly. A
+ * Promise: a bullet costs one text measurement, one style write and one animation; nothing of ours runs per frame, and the page
+ * wakes once a tick. The number on screen is capped; what finds no lane is not shown here (the list has it), except one's own words, which always fly. A
  * bullet under the pointer stands still. Hidden pages get none. Whoever prefers reduced motion gets the list only: the
  * page does not build an overlay then.
  */
@@ -13,9 +13,11 @@ import { Lanes, Places, type Flight } from './lanes'
 import { FONT_PX, keywordFilter, MOST_ON_SCREEN, pxPerSecond, type DanmakuSettings } from './settings'
 import { Smoothing } from './smoothing'
 
-export interface Bullet {
+interface Bullet {
   readonly message: Danmaku
   readonly own: boolean
+  /** Waits so long outside the picture. */
+  readonly delayMs: number
 }
 
 const LINE_HEIGHT = 1.6
@@ -29,7 +31,7 @@ export class DanmakuOverlay {
   private readonly lanes = new Lanes()
   private readonly top = new Places()
   private readonly bottom = new Places()
-  private readonly smoothing: Smoothing<Bullet>
+  private readonly smoothing = new Smoothing()
   private readonly pool: HTMLElement[] = []
   private readonly flying = new Map<HTMLElement, { readonly id: string; readonly animation: Animation }>()
   private readonly pen = document.createElement('canvas').getContext('2d')
@@ -44,7 +46,6 @@ export class DanmakuOverlay {
     private readonly timers: Timers,
   ) {
     this.allowed = keywordFilter(settings.blocked)
-    this.smoothing = new Smoothing(timers, (bullet) => this.fly(bullet))
     this.observer = new ResizeObserver(([entry]) => {
       if (entry) this.resize(entry.contentRect.width, entry.contentRect.height)
     })
@@ -58,23 +59,18 @@ export class DanmakuOverlay {
   add(messages: readonly Danmaku[], tickMs: number): void {
     if (!this.settings.on || document.hidden) return
     const shown = messages.filter((message) => this.allowed(message.text))
-    if (shown.length > 0) {
-      this.smoothing.add(
-        shown.map((message) => ({ message, own: false })),
-        tickMs,
-      )
-    }
+    const delays = this.smoothing.delays(shown.length, tickMs, this.timers.nowMs())
+    shown.forEach((message, index) => this.fly({ message, own: false, delayMs: delays[index] ?? 0 }))
   }
 
   /** One's own words: at once, and whatever the density. */
   addOwn(message: Danmaku): void {
-    if (this.settings.on) this.fly({ message, own: true })
+    if (this.settings.on) this.fly({ message, own: true, delayMs: 0 })
   }
 
-  /** Takes messages off the screen, and out of the queue. */
+  /** Takes messages off the screen. */
   remove(ids: readonly string[]): void {
     const gone = new Set(ids)
-    this.smoothing.drop((bullet) => gone.has(bullet.message.id))
     for (const [element, { id }] of [...this.flying]) if (gone.has(id)) this.retire(element)
   }
 
@@ -97,7 +93,6 @@ export class DanmakuOverlay {
   }
 
   private clear(): void {
-    this.smoothing.clear()
     for (const element of [...this.flying.keys()]) this.retire(element)
   }
 
@@ -125,22 +120,23 @@ export class DanmakuOverlay {
 
   private flyAcross(bullet: Bullet, text: string): void {
     const flight: Flight = { widthPx: this.measure(text), pxPerSecond: pxPerSecond(this.settings, this.widthPx) }
-    const nowMs = this.timers.nowMs()
-    const lane = bullet.own ? this.lanes.takeAnyway(flight, nowMs) : this.lanes.take(flight, nowMs)
+    const startMs = this.timers.nowMs() + bullet.delayMs
+    const lane = bullet.own ? this.lanes.takeAnyway(flight, startMs) : this.lanes.take(flight, startMs)
     if (lane === null) return
     const element = this.dress(bullet, text, lane * this.linePx)
     const frames = [`translate3d(${this.widthPx}px,0,0)`, `translate3d(${-flight.widthPx}px,0,0)`]
-    this.launch(element, bullet.message.id, frames, this.lanes.durationMs(flight))
+    this.launch(element, bullet, frames, this.lanes.durationMs(flight))
   }
 
   private stand(bullet: Bullet, text: string): void {
     const fromTop = bullet.message.mode === 'top'
-    const place = (fromTop ? this.top : this.bottom).take(this.timers.nowMs(), STANDING_MS)
+    const startMs = this.timers.nowMs() + bullet.delayMs
+    const place = (fromTop ? this.top : this.bottom).take(startMs, STANDING_MS)
     if (place === null) return
     const y = fromTop ? place * this.linePx : this.heightPx - (place + 1) * this.linePx
     const x = Math.round((this.widthPx - this.measure(text)) / 2)
     const still = `translate3d(${x}px,0,0)`
-    this.launch(this.dress(bullet, text, y), bullet.message.id, [still, still], STANDING_MS)
+    this.launch(this.dress(bullet, text, y), bullet, [still, still], STANDING_MS)
   }
 
   private measure(text: string): number {
@@ -161,13 +157,13 @@ export class DanmakuOverlay {
     return element
   }
 
-  private launch(element: HTMLElement, id: string, transforms: string[], durationMs: number): void {
+  private launch(element: HTMLElement, bullet: Bullet, transforms: string[], durationMs: number): void {
     this.host.append(element)
     const animation = element.animate(
       transforms.map((transform) => ({ transform })),
-      { duration: durationMs, easing: 'linear', fill: 'both' },
+      { duration: durationMs, delay: bullet.delayMs, easing: 'linear', fill: 'both' },
     )
-    this.flying.set(element, { id, animation })
+    this.flying.set(element, { id: bullet.message.id, animation })
     animation.onfinish = () => this.retire(element)
   }
 

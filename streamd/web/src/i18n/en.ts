@@ -14,7 +14,6 @@ export const en = {
   'skip': 'Skip to content',
 
   'home.title': 'On air now',
-  'home.watch': 'Watch {title}',
   'home.empty.title': 'Nobody is on air yet',
   'home.empty.body': 'As soon as an encoder starts pushing, the show appears here by itself.',
   'home.steps.title': 'Go live from OBS in three steps',

@@ -16,7 +16,6 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'skip': '跳到主要内容',
 
   'home.title': '正在直播',
-  'home.watch': '观看 {title}',
   'home.empty.title': '还没有人开播',
   'home.empty.body': '编码器一开始推流，直播间就会自动出现在这里。',
   'home.steps.title': '用 OBS 开播，只要三步',
