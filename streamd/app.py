@@ -23,7 +23,9 @@ import uvloop
 from aiohttp import web
 
 from danmaku.gateway import RoomGateway
-from danmaku.ports import NobodySignsIn, RoomFacts
+from danmaku.ports import RoomFacts
+from danmaku.settings import RoomSettings
+from danmaku.socket import TransportSettings
 from hls_packager.model import HlsSettings
 from hls_packager.origin import Origin
 from hls_packager.packager import Packager
@@ -32,12 +34,20 @@ from rtmp_ingest.server import RtmpServer
 from streamd import __version__, demo, preflight
 from streamd.accounts.opening import open_accounts
 from streamd.admission import PlayAdmission, PublishAdmission
+from streamd.api.addresses import Addresses
 from streamd.api.answering import Answering
+from streamd.api.border import Border
+from streamd.api.broadcasting import BroadcastingApi
 from streamd.api.docs import DocsApi
 from streamd.api.mounting import Area, mount
 from streamd.api.operations import OperationsApi
 from streamd.api.pages import Pages
+from streamd.api.picture_files import PictureFiles
 from streamd.api.rooms import RoomsApi
+from streamd.api.sessions import SessionsApi
+from streamd.api.staff import StaffApi
+from streamd.api.users import UsersApi
+from streamd.chatting import ChatDesk, RoomBook, RoomIdentify
 from streamd.clock import SystemClock
 from streamd.cluster.in_process import InProcessBus
 from streamd.cluster.rates import InProcessRates
@@ -51,6 +61,7 @@ from streamd.live.gate import StreamGate
 from streamd.live.health import StreamHealth
 from streamd.live.hub import Hub, HubSettings
 from streamd.live.stream import LiveStream, StreamSettings, StreamState
+from streamd.pictures.store import Pictures
 from streamd.reactions import Reactions
 from streamd.settings import Settings
 from streamd.telemetry import log as logging
@@ -86,7 +97,7 @@ async def _serve(settings: Settings, *, is_demo: bool, with_programme: bool) -> 
         stack.push_async_callback(engine.dispose)
         node = Node(settings, engine=engine)
         if is_demo:
-            await demo.seed(node.rooms)
+            await demo.seed(node.accounts)
         await node.listen()
         async with asyncio.TaskGroup() as tasks:
             parts = [tasks.create_task(part) for part in node.parts()]
@@ -114,16 +125,21 @@ class Node:
         self._engine = engine
         self._clock = SystemClock()
         self._metrics = Metrics()
-        self._accounts = open_accounts(
+        self.accounts = open_accounts(
             engine=engine,
             clock=self._clock,
             data_dir=settings.data_dir,
             throttle=InProcessRates(clock=self._clock),
             log=get_log("accounts"),
         )
-        self.rooms = self._accounts.rooms
+        self.rooms = self.accounts.rooms
         self._gateway = RoomGateway(
-            bus=InProcessBus(clock=self._clock), directory=self, identify=NobodySignsIn(), clock=self._clock
+            bus=InProcessBus(clock=self._clock),
+            directory=self,
+            identify=RoomIdentify(identities=self.accounts.identities),
+            clock=self._clock,
+            book=RoomBook(rooms=self.rooms),
+            settings=RoomSettings(transport=TransportSettings(trust_forwarded_for=settings.http.behind_proxy)),
         )
         self._reactions = Reactions(notices=self._gateway, log=get_log("reactions"))
         self._hls_settings = HlsSettings(
@@ -143,7 +159,7 @@ class Node:
         self._gate = self._make_gate()
         self._fanout = FanOut(
             hub=self._hub,
-            check=PlayAdmission(playback=self._accounts.playback),
+            check=PlayAdmission(playback=self.accounts.playback),
             clock=self._clock,
             log=get_log("live"),
             timers=asyncio.get_running_loop(),
@@ -170,9 +186,9 @@ class Node:
 
     def _make_gate(self) -> StreamGate:
         admission = PublishAdmission(
-            keys=self._accounts.keys,
+            keys=self.accounts.keys,
             rooms=self.rooms,
-            secret=self._accounts.secret,
+            secret=self.accounts.secret,
         )
         return StreamGate(hub=self._hub, keys=admission, clock=self._clock, log=get_log("live"))
 
@@ -198,15 +214,62 @@ class Node:
         application.add_routes([*self._hls.routes(), *self._flv.routes()])
         self._gateway.attach(application)
         areas: list[Area] = [
-            RoomsApi(rooms=self.rooms, live=self, clock=self._clock),
+            *self._account_areas(Addresses(origin=origin, rtmp_url=self._settings.rtmp_url)),
             OperationsApi(metrics=self._metrics, checks={"database": lambda: ping(self._engine)}, version=__version__),
             Pages(folder=PAGES),
         ]
         answering = Answering(log=get_log("http"), metrics=self._metrics, clock=self._clock, origin=origin)
-        mount(application, areas, docs=DocsApi(version=__version__, server=origin), answering=answering)
+        border = Border(
+            who=self.accounts.identities,
+            throttle=self.accounts.throttle,
+            recorder=self.accounts.audit,
+            answers=self.accounts.answers,
+            address_of=self._address_of,
+        )
+        docs = DocsApi(version=__version__, server=origin)
+        mount(application, areas, docs=docs, answering=answering, border=border)
         return web.AppRunner(application, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=FAREWELL_S)
 
+    def _account_areas(self, addresses: Addresses) -> list[Area]:
+        accounts, clock = self.accounts, self._clock
+        pictures = Pictures(engine=self._engine, clock=clock)
+        return [
+            RoomsApi(rooms=self.rooms, live=self, clock=clock, addresses=addresses),
+            SessionsApi(sessions=accounts.sessions),
+            UsersApi(
+                users=accounts.users,
+                sessions=accounts.sessions,
+                members=accounts.members,
+                throttle=accounts.throttle,
+            ),
+            StaffApi(
+                members=accounts.members,
+                invitations=accounts.invitations,
+                audit=accounts.audit,
+                origin=addresses.origin,
+            ),
+            BroadcastingApi(
+                rooms=self.rooms,
+                keys=accounts.keys,
+                playback=accounts.playback,
+                pictures=pictures,
+                live=self._gate,
+                chat=ChatDesk(rooms=self.rooms, teller=self._gateway),
+                addresses=addresses,
+                clock=clock,
+            ),
+            PictureFiles(pictures=pictures, rooms=self.rooms, clock=clock),
+        ]
+
     # --- what the parts ask of each other through here ---
+
+    def _address_of(self, request: web.Request) -> str:
+        """Whose request it is. Behind a proxy of ours the last address of X-Forwarded-For, which the proxy wrote."""
+        if self._settings.http.behind_proxy:
+            forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+            if forwarded:
+                return forwarded
+        return request.remote or ""
 
     def on_air(self) -> set[str]:
         """See `streamd.api.rooms.LiveRooms`."""

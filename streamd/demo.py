@@ -1,4 +1,4 @@
-"""What `serve --demo` adds: a room with a well-known key, and the synthetic programme on air in it.
+"""What `serve --demo` adds: people, a room with a well-known key, and the synthetic programme on air in it.
 
 The programme is a child process of ours: it draws and encodes, which has no place in the server's loop. It yields to a
 real encoder by itself (the gate refuses it, and it waits), so all there is to do here is to keep it running.
@@ -10,27 +10,42 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 
-from streamd.accounts.rooms import Rooms
+from streamd.accounts.opening import Accounts
 from streamd.errors import ConflictError
 from streamd.telemetry.log import Log
 
 ROOM = "demo"
 STREAM_KEY = "demo-key"
 TITLE = "The streamd demo"
+PASSWORD = "demo-password"  # noqa: S105  # well known on purpose: the demo listens on loopback
+# Display name and role of the account, by name.
+PEOPLE = {
+    "host": ("Hana", "host"),
+    "assistant": ("Ming", "assistant"),
+    "alice": ("Alice", "viewer"),
+    "bob": ("Bob", "viewer"),
+}
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 _SETTLED_S = 60.0  # a child that ran for so long starts the waiting anew
 _FAREWELL_S = 2.0
 
 
-async def seed(rooms: Rooms) -> None:
-    """Make the room unless it is there; one whose key was rotated keeps its new key."""
-    if not await rooms.exists(ROOM):
-        try:
-            await rooms.create(ROOM, title=TITLE, stream_key=STREAM_KEY)
-        except ConflictError:
-            return  # another process was quicker
+async def seed(accounts: Accounts) -> None:
+    """Make people and room unless they are there; what was changed since, a key or a password, stays."""
+    for name, (display_name, role) in PEOPLE.items():
+        if not await accounts.users.exists(name):
+            with suppress(ConflictError):  # another process was quicker
+                await accounts.users.create(name, password=PASSWORD, role=role, display_name=display_name)
+    if not await accounts.rooms.exists(ROOM):
+        with suppress(ConflictError):
+            await accounts.rooms.create(ROOM, title=TITLE, owner="host", stream_key=STREAM_KEY)
+    present = {member.name for member in await accounts.members.of_room(ROOM)}
+    for name, role in (("host", "host"), ("assistant", "assistant")):
+        if name not in present:
+            await accounts.members.put(ROOM, name, role)
 
 
 async def keep_programme(*, log: Log, command: tuple[str, ...] | None = None) -> None:

@@ -72,6 +72,9 @@ class Http(Section):
 
     host: Host = "0.0.0.0"  # noqa: S104  # a streaming server is there to be reached
     port: Port = 8080
+    behind_proxy: Annotated[
+        bool, Field(description="true where a proxy of yours sets X-Forwarded-For, and nobody gets past it")
+    ] = False
 
 
 class Rtmp(Section):

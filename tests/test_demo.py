@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from streamd import demo
-from streamd.accounts.rooms import Rooms
-from streamd.accounts.stream_keys import StreamKeys
 from streamd.db.engine import open_engine
 from streamd.db.migrate import upgrade
 from streamd.telemetry.log import get_log
+from tests.support.accounts import accounts_over
 from tests.support.clock import FakeClock
 from tests.support.web import eventually
 
@@ -33,12 +32,19 @@ async def test_room_of_the_demo_is_made_once_and_a_rotated_key_stays(tmp_path: P
     await asyncio.to_thread(upgrade, url)
     engine = open_engine(url)
     clock = FakeClock()
-    keys = StreamKeys(engine=engine, clock=clock)
-    await demo.seed(Rooms(engine=engine, clock=clock))
-    assert (await keys.check("demo-key")).room == "demo"
-    key = await keys.rotate("demo")
-    await demo.seed(Rooms(engine=engine, clock=clock))
-    assert (await keys.check(key)).room == "demo"
+    accounts = accounts_over(engine, clock=clock, data_dir=tmp_path)
+    await demo.seed(accounts)
+    assert (await accounts.keys.check("demo-key")).room == "demo"
+    key = await accounts.keys.rotate("demo")
+    await accounts.members.put("demo", "assistant", "moderator")
+    await demo.seed(accounts)
+    assert (await accounts.keys.check(key)).room == "demo"
+    assert {one.name: one.role for one in await accounts.members.of_room("demo")} == {
+        "host": "host",
+        "assistant": "moderator",
+    }
+    for name in ("host", "assistant", "alice", "bob"):
+        assert (await accounts.sessions.sign_in(name, "demo-password", address="::1")).user.name == name
     await engine.dispose()
 
 

@@ -9,6 +9,8 @@ from streamd.errors import InvalidError
 
 UNFIT = {"Cc", "Cs", "Zl", "Zp"}  # control characters, lone surrogates, line and paragraph separators
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
+# What addresses and the audit log call somebody by.
+RESERVED = frozenset({"me", "all", "guest", "operator"})
 # Mainland mobile numbers without a prefix, everything else as E.164.
 _PHONE = re.compile(r"\+[1-9]\d{6,14}|1\d{10}")
 
@@ -33,7 +35,7 @@ def is_account_name(text: str) -> bool:
 
 def check_account_name(text: str) -> str:
     """`text`, if an account could have this name. Raises InvalidError."""
-    if is_account_name(text):
+    if is_account_name(text) and text not in RESERVED:
         return text
     raise InvalidError(
         f"an account cannot be called {text[:64]!r}",

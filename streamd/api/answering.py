@@ -37,6 +37,7 @@ _EVERYWHERE = {
 HEADERS: Mapping[str, Mapping[str, str]] = {
     "api": {**_EVERYWHERE, "Content-Security-Policy": DATA_POLICY, "Cache-Control": "no-store"},
     "operations": {**_EVERYWHERE, "Content-Security-Policy": DATA_POLICY, "Cache-Control": "no-store"},
+    "media": _EVERYWHERE,
     "pages": {**_EVERYWHERE, "Content-Security-Policy": PAGE_POLICY},
 }
 

@@ -8,9 +8,11 @@ from typing import Protocol
 from aiohttp import web
 
 from streamd.api.answering import Answering
+from streamd.api.binding import bind
+from streamd.api.border import Border
 from streamd.api.docs import DocsApi
 from streamd.api.fallback import Fallback
-from streamd.api.routes import Route, bind
+from streamd.api.routes import Route
 
 
 class Area(Protocol):
@@ -21,12 +23,14 @@ class Area(Protocol):
         ...
 
 
-def mount(application: web.Application, areas: Sequence[Area], *, docs: DocsApi, answering: Answering) -> None:
+def mount(
+    application: web.Application, areas: Sequence[Area], *, docs: DocsApi, answering: Answering, border: Border
+) -> None:
     """Call it last: what comes after would be hidden by the answer for everything else."""
     routes = [route for area in (*areas, docs) for route in area.routes()]
     docs.describe(routes)
     for route in (*routes, *Fallback().routes()):
-        handler = answering.wrap(route, bind(route))
+        handler = answering.wrap(route, bind(route, border))
         if route.method == "GET":
             application.router.add_get(route.path, handler)  # with HEAD
         else:

@@ -1,17 +1,20 @@
-"""Rooms as viewers and hosts ask for them: `GET /api/v1/rooms`, `/rooms/ROOM`, `/rooms/ROOM/stream`."""
+"""Rooms as viewers and hosts ask for them, made and changed: `/api/v1/rooms`, `/rooms/ROOM`, `/rooms/ROOM/stream`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
-from streamd.accounts.rooms import Room, Rooms
+from streamd.accounts.rooms import ANNOUNCEMENT_LIMIT, TITLE_LIMIT, Room, Rooms
+from streamd.api.addresses import Addresses, StreamKeyView
+from streamd.api.bodies import Body, Line, Slug, UtcMs
+from streamd.api.permissions import Actor, require
 from streamd.api.routes import Route
 from streamd.api.stream_health import StreamView
 from streamd.clock import Clock
-from streamd.errors import InvalidError, NotFoundError
+from streamd.errors import ConflictError, InvalidError, NotFoundError
 from streamd.live.health import StreamHealth
 
 # The name of the last room seen, or nothing.
@@ -38,6 +41,35 @@ class RoomView(BaseModel):
     owner: str = Field(description="name of the account it belongs to; empty while nobody's")
     on_air: bool
     created_at_ms: int
+    announcement: str = Field(description="what the host promises for the next show")
+    starts_at_ms: int | None = Field(description="when the next show begins; null while nothing is announced")
+    cover: str | None = Field(description="where the cover is; null where there is none")
+    access: Literal["public", "signed"] = Field(description="signed: to be watched with a playback token only")
+    cut_until_ms: int = Field(description="until when the room is kept off air; 0 or past where it is not")
+
+
+class RoomMade(BaseModel):
+    """A new room, and what goes into its encoder."""
+
+    room: RoomView
+    encoder: StreamKeyView
+
+
+class NewRoom(Body):
+    """A room of one's own."""
+
+    room: Slug
+    title: Annotated[Line, Field(max_length=TITLE_LIMIT, description="the name if left out")] = ""
+    announcement: Annotated[str, Field(max_length=ANNOUNCEMENT_LIMIT)] = ""
+    starts_at_ms: UtcMs | None = None
+
+
+class RoomChange(Body):
+    """What is to change; what is left out stays. A beginning of null takes the announcement of it back."""
+
+    title: Annotated[Line | None, Field(max_length=TITLE_LIMIT)] = None
+    announcement: Annotated[str | None, Field(max_length=ANNOUNCEMENT_LIMIT)] = None
+    starts_at_ms: UtcMs | None = None
 
 
 class RoomPage(BaseModel):
@@ -59,8 +91,9 @@ class RoomsQuery(BaseModel):
 class RoomsApi:
     """The handlers."""
 
-    def __init__(self, *, rooms: Rooms, live: LiveRooms, clock: Clock) -> None:
+    def __init__(self, *, rooms: Rooms, live: LiveRooms, clock: Clock, addresses: Addresses) -> None:
         self._rooms = rooms
+        self._addresses = addresses
         self._live = live
         self._clock = clock
 
@@ -74,10 +107,29 @@ class RoomsApi:
                 problems=(InvalidError,),
             ),
             Route(
+                method="POST",
+                path="/api/v1/rooms",
+                handler=self.create,
+                summary="Open a room; its stream key is shown this once",
+                require=require("host"),
+                audit="room.create",
+                problems=(ConflictError,),
+                status=201,
+            ),
+            Route(
                 method="GET",
                 path="/api/v1/rooms/{room}",
                 handler=self.get,
                 summary="One room",
+                problems=(NotFoundError,),
+            ),
+            Route(
+                method="PATCH",
+                path="/api/v1/rooms/{room}",
+                handler=self.change,
+                summary="Change the title, and announce the next show",
+                require=require("host", "assistant", room="room"),
+                audit="room.change",
                 problems=(NotFoundError,),
             ),
             Route(
@@ -95,13 +147,27 @@ class RoomsApi:
         found = await self._rooms.page(after=query.cursor, limit=query.limit + 1, among=among)
         shown = found[: query.limit]
         return RoomPage(
-            items=[_view(room, on_air) for room in shown],
+            items=[self._view(room, on_air) for room in shown],
             next_cursor=shown[-1].slug if len(found) > len(shown) else None,
             server_time_ms=self._clock.utc_ms(),
         )
 
     async def get(self, *, room: str) -> RoomView:
-        return _view(await self._rooms.get(room), self._live.on_air())
+        return self._view(await self._rooms.get(room), self._live.on_air())
+
+    async def create(self, *, body: NewRoom, actor: Actor) -> RoomMade:
+        room, key = await self._rooms.create(body.room, title=body.title, owner=actor.account.name)
+        if body.announcement or body.starts_at_ms is not None:
+            room = await self._rooms.change(room.slug, announcement=body.announcement, starts_at_ms=body.starts_at_ms)
+        return RoomMade(room=self._view(room, self._live.on_air()), encoder=self._addresses.with_key(room.slug, key))
+
+    async def change(self, *, room: str, body: RoomChange) -> RoomView:
+        # None is a word here: nothing is announced any more.
+        starts_at_ms = body.starts_at_ms if "starts_at_ms" in body.model_fields_set else -1
+        changed = await self._rooms.change(
+            room, title=body.title, announcement=body.announcement, starts_at_ms=starts_at_ms
+        )
+        return self._view(changed, self._live.on_air())
 
     async def stream(self, *, room: str) -> StreamView:
         health = self._live.health(room)
@@ -110,12 +176,18 @@ class RoomsApi:
             return StreamView(room=room, server_time_ms=self._clock.utc_ms())
         return StreamView.of(health, server_time_ms=self._clock.utc_ms())
 
-
-def _view(room: Room, on_air: Collection[str]) -> RoomView:
-    return RoomView(
-        room=room.slug,
-        title=room.title,
-        owner=room.owner,
-        on_air=room.slug in on_air,
-        created_at_ms=room.created_at_ms,
-    )
+    def _view(self, room: Room, on_air: Collection[str]) -> RoomView:
+        return RoomView.model_validate(
+            {
+                "room": room.slug,
+                "title": room.title,
+                "owner": room.owner,
+                "on_air": room.slug in on_air,
+                "created_at_ms": room.created_at_ms,
+                "announcement": room.announcement,
+                "starts_at_ms": room.starts_at_ms,
+                "cover": self._addresses.picture(room.cover) if room.cover else None,
+                "access": room.access,
+                "cut_until_ms": room.cut_until_ms,
+            }
+        )

@@ -1,9 +1,10 @@
 """The route table: what is served where, by which handler, with which models, in one list that both aiohttp and the
 OpenAPI description are made from.
 
-A handler's signature is the contract: parameters named as in the path are strings, `query` is a pydantic model,
-`request` the request itself; it returns a pydantic model (rendered as JSON) or an aiohttp response, and raises
-`StreamdError`.
+A handler's signature is the contract: parameters named as in the path are strings, `query` and `body` are pydantic
+models, `actor` is who calls (`permissions.Actor`), `request` the request itself; it returns a pydantic model (rendered
+as JSON), None (204) or an aiohttp response, and raises `StreamdError`. Who may call it, and under which name it is
+recorded, stands in the table.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, get_type_hints
+from typing import TypeAlias, get_type_hints
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from streamd.errors import InvalidError, StreamdError
+from streamd.api.permissions import Require
+from streamd.errors import StreamdError
 
-Handler: TypeAlias = Callable[..., Awaitable[BaseModel | web.StreamResponse]]
+Handler: TypeAlias = Callable[..., Awaitable[BaseModel | web.StreamResponse | None]]
 Bound: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _PARAMETER = re.compile(r"\{(\w+)[^}]*\}")
@@ -36,6 +38,17 @@ class Route:
     area: str = "api"  # for metrics, and which headers its answers carry
     problems: tuple[type[StreamdError], ...] = ()  # which of them a caller may expect
     documented: bool = True
+    require: Require | None = None  # who may call it; None: everybody
+    audit: str = ""  # what staff do here, in the audit log's words: "room.change"
+    status: int = 200  # of an answer that is a model
+    # Whether Idempotency-Key is heeded. Not where the answer is a credential that is used up, or the body is a file.
+    repeatable: bool = True
+    upload: tuple[str, ...] = ()  # media types of a body that the handler reads by itself
+
+    @property
+    def is_mutating(self) -> bool:
+        """Whether calling it changes something."""
+        return self.method in ("POST", "PUT", "PATCH", "DELETE")
 
     @property
     def parameters(self) -> list[str]:
@@ -53,6 +66,16 @@ class Route:
         return _model(get_type_hints(self.handler).get("query"))
 
     @property
+    def body(self) -> type[BaseModel] | None:
+        """The model of the request's body."""
+        return _model(get_type_hints(self.handler).get("body"))
+
+    @property
+    def returns_nothing(self) -> bool:
+        """Whether it answers 204."""
+        return get_type_hints(self.handler)["return"] is type(None)
+
+    @property
     def returns(self) -> type[BaseModel] | None:
         """The model of the answer; None where the handler renders by itself."""
         return _model(get_type_hints(self.handler)["return"])
@@ -60,38 +83,3 @@ class Route:
 
 def _model(hint: object) -> type[BaseModel] | None:
     return hint if inspect.isclass(hint) and issubclass(hint, BaseModel) else None
-
-
-def bind(route: Route) -> Bound:
-    """The handler as aiohttp calls it: arguments taken from the request, the result made a response."""
-    handler, query = route.handler, route.query
-    wanted = inspect.signature(handler).parameters
-    names = [name for name in route.parameters if name in wanted]
-    wants_request = "request" in wanted
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        arguments: dict[str, Any] = {name: request.match_info[name] for name in names}
-        if query is not None:
-            arguments["query"] = _parse_query(query, request)
-        if wants_request:
-            arguments["request"] = request
-        result = await handler(**arguments)
-        if isinstance(result, BaseModel):
-            return web.Response(text=result.model_dump_json(), content_type="application/json", charset="utf-8")
-        return result
-
-    return answer
-
-
-def _parse_query(model: type[BaseModel], request: web.Request) -> BaseModel:
-    try:
-        return model.model_validate(dict(request.query))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InvalidError(
-            f"the query parameter {name!r} cannot be used",
-            why=first["msg"].removeprefix("Value error, "),
-            fix="see /api/docs for what it may be",
-            code="query",
-        ) from error

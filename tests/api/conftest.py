@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from streamd.accounts.opening import Accounts
 from streamd.accounts.rooms import Rooms
 from streamd.db.engine import open_engine
 from streamd.db.migrate import upgrade
 from streamd.db.tables import users
+from tests.api.support import Client, Stage, open_stage, serve_areas
+from tests.support.accounts import person
 from tests.support.clock import FakeClock
 
 
@@ -28,3 +31,29 @@ async def rooms(tmp_path: Path) -> AsyncIterator[Rooms]:
         await rooms.create(name, title=f"The {name} show", owner="alice")
     yield rooms
     await engine.dispose()
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, migrated_sqlite: Path) -> AsyncIterator[Stage]:
+    """A server with people: two rooms, and somebody of every role."""
+    async with open_stage(tmp_path, migrated_sqlite) as stage:
+        await people(stage.accounts)
+        yield stage
+
+
+@pytest.fixture
+async def client(stage: Stage) -> AsyncIterator[Client]:
+    async with serve_areas(stage.areas(), border=stage.border(), clock=stage.clock) as client:
+        yield client
+
+
+async def people(accounts: Accounts) -> None:
+    """admin; host, assistant and moderator of room `demo`; rival, host of room `other`; viewer."""
+    await person(accounts, "admin", role="admin")
+    for name in ("host", "rival"):
+        await person(accounts, name, role="host")
+    await accounts.rooms.create("demo", title="The demo show", owner="host")
+    await accounts.rooms.create("other", owner="rival")
+    for name in ("assistant", "moderator"):
+        await person(accounts, name, room="demo", as_=name)
+    await person(accounts, "viewer")

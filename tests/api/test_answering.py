@@ -114,7 +114,7 @@ async def test_address_that_is_not_there_is_a_problem(rooms: Rooms) -> None:
 
 async def test_method_that_is_not_served_is_told_which_is(rooms: Rooms) -> None:
     async with serve(rooms) as client:
-        for path in ("/api/v1/rooms/demo", "/healthz", "/watch/demo"):
+        for path in ("/api/v1/rooms/demo/stream", "/healthz", "/watch/demo"):
             answer = await client.delete(path)
             assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
             assert (await answer.json())["code"] == "method_not_allowed"

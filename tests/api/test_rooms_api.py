@@ -90,6 +90,11 @@ async def test_room_is_shown_without_its_key(rooms: Rooms) -> None:
             "owner": "alice",
             "on_air": False,
             "created_at_ms": 1_800_000_000_000,
+            "announcement": "",
+            "starts_at_ms": None,
+            "cover": None,
+            "access": "public",
+            "cut_until_ms": 0,
         }
 
 

@@ -56,6 +56,7 @@ ALLOWED: dict[str, set[str]] = {
         "streamd.clock",
         "streamd.telemetry",
     },
+    "streamd.pictures": {"streamd.pictures", "streamd.db", "streamd.errors", "streamd.clock"},
     "streamd.shop": {"streamd.shop", "streamd.db", "streamd.errors", "streamd.clock", "streamd.telemetry"},
     "streamd.delivery": {
         "streamd.delivery",
@@ -70,6 +71,7 @@ ALLOWED: dict[str, set[str]] = {
         "streamd.api",
         "streamd.accounts",
         "streamd.shop",
+        "streamd.pictures",
         "streamd.live",
         "streamd.errors",
         "streamd.clock",
@@ -84,7 +86,7 @@ ALLOWED: dict[str, set[str]] = {
 # One home for each library.
 HOMES: dict[str, set[str]] = {
     "redis": {"streamd.cluster.redis"},
-    "sqlalchemy": {"streamd.db", "streamd.accounts", "streamd.shop", "danmaku.history"},
+    "sqlalchemy": {"streamd.db", "streamd.accounts", "streamd.pictures", "streamd.shop", "danmaku.history"},
     "alembic": {"streamd.db"},
     "aiortc": {"streamd.whip"},
     # `programme` is the synthetic publisher: it runs in a process of its own.

@@ -1,0 +1,82 @@
+"""The doors of the rooms, joined to the accounts: who is in them (`Identify`), and how they talk (`ConductBook`).
+
+`danmaku` declares what it asks; `streamd.accounts` knows people and knows nothing of chat but the JSON it keeps for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from danmaku.conduct import ChatSettings, Identity, Sanction
+from danmaku.ports import MemoryBook
+from streamd.accounts.identities import Identities
+from streamd.accounts.rooms import Rooms
+from streamd.errors import ForbiddenError, NotFoundError, UnauthenticatedError
+
+
+class RoomIdentify:
+    """Implements `danmaku.ports.Identify`."""
+
+    def __init__(self, *, identities: Identities) -> None:
+        self._identities = identities
+
+    async def __call__(self, token: str, room: str) -> Identity | None:
+        """The person with their role in this room; None when the token is not good (any more). Cancel-safe: yes."""
+        try:
+            user = (await self._identities.person(token)).user
+        except (UnauthenticatedError, ForbiddenError):
+            return None
+        role = await self._identities.role(user, room)
+        return Identity(id=user.public_id, name=user.display_name, role=role, level=user.level)
+
+
+class RoomBook:
+    """Implements `danmaku.ports.ConductBook`: settings are kept in the database, sanctions for as long as we run."""
+
+    def __init__(self, *, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._sanctions = MemoryBook()
+
+    async def load(self, room: str) -> tuple[ChatSettings, list[Sanction]]:
+        """See ConductBook."""
+        try:
+            saved = await self._rooms.chat(room)
+        except NotFoundError:
+            saved = {}
+        _, sanctions = await self._sanctions.load(room)
+        return ChatSettings.from_mapping(saved), sanctions
+
+    async def save_chat(self, room: str, chat: ChatSettings) -> None:
+        """See ConductBook."""
+        await self._rooms.save_chat(room, chat.to_mapping())
+
+    async def save_sanction(self, room: str, sanction: Sanction) -> None:
+        """See ConductBook."""
+        await self._sanctions.save_sanction(room, sanction)
+
+
+class ChatTeller(Protocol):
+    """What tells a room how it talks from now on: `danmaku.gateway.RoomGateway`."""
+
+    async def set_chat(self, room: str, chat: ChatSettings) -> None:
+        """Save it, and tell everybody who is there."""
+        ...
+
+
+class ChatDesk:
+    """Implements `streamd.api.broadcasting.ChatDesk`."""
+
+    def __init__(self, *, rooms: Rooms, teller: ChatTeller) -> None:
+        self._rooms = rooms
+        self._teller = teller
+
+    async def chat(self, room: str) -> Mapping[str, Any]:
+        """The settings in force. Raises NotFoundError."""
+        return ChatSettings.from_mapping(await self._rooms.chat(room)).to_mapping()
+
+    async def change_chat(self, room: str, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Change what is named. Raises InvalidError, NotFoundError."""
+        settings = ChatSettings.from_mapping({**await self.chat(room), **changes})
+        await self._teller.set_chat(room, settings)
+        return settings.to_mapping()
