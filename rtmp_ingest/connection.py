@@ -98,6 +98,7 @@ class Connection(asyncio.Protocol):
         self.address, self.peer = str(peer[0]), f"{peer[0]}:{peer[1]}"
         self.is_admitted = self._around.opened(self)
         if not self.is_admitted:
+            self._end_reason = "turned_away"
             self._transport.abort()
             return
         self._session = ServerSession(limits=self._limits, random=os.urandom(RANDOM_BYTES))
@@ -215,7 +216,9 @@ class Connection(asyncio.Protocol):
             return "publish", limits.publish_ms
         if session.role is Role.PUBLISHING:
             return "media", limits.idle_media_ms if self._frames_count else limits.first_media_ms
-        return "play", 0
+        if session.role is Role.PLAYING:
+            return "play", 0
+        return "decision", limits.decision_ms
 
     # Events
 
@@ -261,8 +264,10 @@ class Connection(asyncio.Protocol):
     def _on_event(self, event: Event) -> None:
         match event:
             case PublishRequested():
+                self._phase_ms = self._clock.now_ms()
                 self._decision = self._around.spawn(self._decide_publish(event))
             case PlayRequested():
+                self._phase_ms = self._clock.now_ms()
                 self._decision = self._around.spawn(self._decide_play(event))
             case MetadataReceived(values=values):
                 if self._publication is not None:

@@ -42,6 +42,7 @@ class RtmpLimits:
     handshake_ms: int = 5_000
     connect_ms: int = 10_000
     publish_ms: int = 15_000
+    decision_ms: int = 30_000  # the gates' own time; they have limits of their own
     first_media_ms: int = 20_000
     idle_media_ms: int = 20_000
     ping_ms: int = 30_000

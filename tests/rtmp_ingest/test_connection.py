@@ -59,7 +59,7 @@ class Wire(asyncio.Transport):
 class Line:
     """One connection on a fake wire."""
 
-    def __init__(self, limits: RtmpLimits = LIMITS, *, metrics: Metrics | None = None) -> None:
+    def __init__(self, limits: RtmpLimits = LIMITS, *, metrics: Metrics | None = None, is_full: bool = False) -> None:
         self.clock = FakeClock()
         self.gate, self.film, self.log = OneKeyGate(), FilmGate(), RecordedLog()
         self.film.is_endless = True
@@ -75,7 +75,7 @@ class Line:
                 settings=settings,
                 addresses=AddressLimits(limits=limits, trusted=frozenset()),
                 spawn=self._spawn,
-                opened=lambda _: True,
+                opened=lambda _: not is_full,
                 closed=lambda _: None,
             )
         )
@@ -143,6 +143,29 @@ async def test_a_peer_that_neither_publishes_nor_plays_is_sent_away() -> None:
     line.connect()
     assert line.wait(14_000) == ""
     assert line.wait(1_000) == "publish_timeout"
+
+
+async def test_a_decision_that_never_comes_is_not_waited_for_for_ever() -> None:
+    line = Line()
+    line.gate.decided.clear()
+    line.connect()
+    line.wait(14_000)
+    line.say(messages.command(1, "publish", 3, None, KEY, "live"))
+    await asyncio.sleep(0)
+    assert line.wait(29_000) == ""
+    assert line.wait(1_000) == "decision_timeout"
+    assert b"NetStream.Publish.Rejected" in line.wire.sent
+    line.connection.connection_lost(None)
+    with pytest.raises(asyncio.CancelledError):
+        await line.decisions[-1]
+    assert line.gate.cancelled == 1
+
+
+async def test_a_connection_that_is_turned_away_hears_nothing_and_is_not_read() -> None:
+    line = Line(is_full=True)
+    line.connection.data_received(HANDSHAKE)
+    line.connection.connection_lost(None)
+    assert (line.wire.state, line.wire.sent, line.log.lines) == ("aborted", b"", [])
 
 
 async def test_an_encoder_that_sends_no_media_is_sent_away_and_told() -> None:
