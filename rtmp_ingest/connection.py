@@ -89,6 +89,7 @@ class Connection(asyncio.Protocol):
         self.address = ""
         self.peer = ""
         self.is_admitted = False
+        self._is_news = True  # whether the closing line is worth everyone's log
 
     # The transport's calls
 
@@ -135,7 +136,7 @@ class Connection(asyncio.Protocol):
         self._around.closed(self)
         self._around.metrics.rtmp_sessions.labels(self._end_reason).inc()
         # Port scanners and health checks of load balancers are not worth a line in everyone's log.
-        say = self._around.log.info if self._session.connected else self._around.log.debug
+        say = self._around.log.info if self._session.connected and self._is_news else self._around.log.debug
         say(
             "rtmp.session_closed",
             stream=self._room,
@@ -345,7 +346,10 @@ class Connection(asyncio.Protocol):
         self._around.metrics.publish_refused.labels(error.code).inc()
         if refusal.code == errors.PUBLISH_DENIED:
             self._around.addresses.fail(self.address, self._clock.now_ms())
-        self._around.log.info("rtmp.publish_refused", peer=self.peer, code=error.code, why=error.why)
+        # A stand-in asks every few seconds whether the real encoder has gone: that is no news.
+        self._is_news = error.code != "encoder_on_air"
+        say = self._around.log.info if self._is_news else self._around.log.debug
+        say("rtmp.publish_refused", peer=self.peer, code=error.code, why=error.why)
         self._end(f"refused_{error.code}", refusal.code, refusal.description)
 
     async def _decide_play(self, event: PlayRequested) -> None:
