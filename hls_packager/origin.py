@@ -8,8 +8,10 @@ the room's last programme where that is further. Owned by the composition root, 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from hls_packager.model import Cadence, HlsSettings
 from hls_packager.playlist import multivariant
@@ -118,6 +120,13 @@ class Origin:
     def waiting_count(self) -> int:
         """Viewers whose request is held open."""
         return sum(store.waiting_count for store in self._stores())
+
+    def collect(self) -> Iterable[Metric]:
+        """For `Metrics.collect_from`."""
+        return (
+            GaugeMetricFamily("streamd_hls_resident_bytes", "Segments and parts held in memory", self.resident_bytes),
+            GaugeMetricFamily("streamd_hls_waiting_viewers", "Requests held open for what comes", self.waiting_count),
+        )
 
     def _stores(self) -> Iterator[SegmentStore]:
         for renditions in self._rooms.values():

@@ -168,7 +168,7 @@ class Node:
         self._hls = HlsDelivery(origin=self._origin, rooms=self.rooms, clock=self._clock)
         self._flv = FlvDelivery(gate=self._fanout)
         self._http = self._make_http()
-        for collect in (self._hub.collect, self._fanout.collect, self._gateway.metrics):
+        for collect in (self._hub.collect, self._fanout.collect, self._origin.collect, self._gateway.metrics):
             self._metrics.collect_from(collect)
 
     # --- how it is joined ---
