@@ -1,4 +1,4 @@
-"""How long drafts wait for company before a tick: nothing in a quiet room, up to a fifth of a second in a crowded one."""
+"""How long drafts wait for company before a tick: not at all in a quiet room, up to a fifth of a second in a crowd."""
 
 from __future__ import annotations
 

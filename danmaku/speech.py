@@ -34,7 +34,7 @@ _REVIEW_BUDGET_S: Final = 0.2
 _MAX_REVIEWS: Final = 64
 _IDENT_MS: Final = 600_000
 _MAX_IDENTS: Final = 20_000
-_MAX_ID_BYTES: Final = 64
+_ID: Final = re.compile(r"[!-~]{0,64}")
 
 
 class Utterance:
@@ -116,8 +116,8 @@ class Speech:
             return Refusal("invalid", "A danmaku is an object with id and text")
         text, ident = data.get("text"), data.get("id", "")
         color, mode = data.get("color") or "#ffffff", data.get("mode") or "scroll"
-        if not isinstance(text, str) or not isinstance(ident, str) or len(ident.encode()) > _MAX_ID_BYTES:
-            return Refusal("invalid", "id and text are strings, and the id has at most 64 bytes")
+        if not isinstance(text, str) or not isinstance(ident, str) or not _ID.fullmatch(ident):
+            return Refusal("invalid", "id and text are strings; an id has at most 64 visible ASCII characters")
         text = " ".join(text.split())
         if not text:
             return Refusal("empty", "There is nothing to say")

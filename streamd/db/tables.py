@@ -214,3 +214,42 @@ pictures = Table(
     Column("created_at_ms", BigInteger(), nullable=False),
     **_INNODB,
 )
+
+danmaku = Table(
+    "danmaku",
+    metadata,
+    Column("id", identity, primary_key=True, autoincrement=True),
+    Column("room", ascii_key(63), nullable=False),
+    # Its number in the room's line; 0 for one that was never told (held).
+    Column("seq", BigInteger(), nullable=False),
+    # The sender's own id: unique together with the sender only.
+    Column("message_id", ascii_key(64), nullable=False),
+    Column("user_id", ascii_key(64), nullable=False),
+    Column("user_name", String(100), nullable=False),
+    Column("role", ascii_key(16), nullable=False),
+    Column("text", String(500), nullable=False),
+    Column("color", ascii_key(7), nullable=False),
+    Column("mode", ascii_key(8), nullable=False),
+    Column("at_ms", BigInteger(), nullable=False),
+    # shown, unshown (over the room's budget), held, retracted.
+    Column("status", ascii_key(16), nullable=False),
+    UniqueConstraint("room", "at_ms", "id"),
+    UniqueConstraint("room", "message_id", "id"),
+    UniqueConstraint("at_ms", "id"),
+    **_INNODB,
+)
+
+sanctions = Table(
+    "sanctions",
+    metadata,
+    Column("room", ascii_key(63), primary_key=True),
+    # mute or ban
+    Column("kind", ascii_key(8), primary_key=True),
+    # A user's public id, or "address:" and an address.
+    Column("user_id", ascii_key(64), primary_key=True),
+    Column("until_ms", BigInteger(), nullable=False),
+    Column("reason", String(200), nullable=False),
+    # Public id of who imposed it.
+    Column("imposed_by", ascii_key(64), nullable=False),
+    **_INNODB,
+)
