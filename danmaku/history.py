@@ -118,9 +118,10 @@ class DanmakuHistory:
         now_ms = self._clock.now_ms()
         if now_ms - self._swept_ms < _SWEEP_EVERY_MS:
             return
-        while await self._delete_old():
-            # Writers of other things get their turn.
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - it is work that is repeated here, not a question
+        has_more = True
+        while has_more:
+            has_more = await self._delete_old()
+            await asyncio.sleep(0.05)  # writers of other things get their turn
         self._swept_ms = now_ms
 
     async def _delete_old(self) -> bool:
