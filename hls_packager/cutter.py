@@ -8,7 +8,7 @@ Rules (RFC 8216bis 4.4.3.7, 4.4.4.9; what players do with them is in the comment
   its segment, or a single frame lasts longer than 15 % of the target.
 - A part closes when the frame after it arrives: only then is its length known, and whether that frame is a key frame,
   so whatever the playlist hints at next does come. Sound alone needs no such wait: its frames have known lengths.
-- A segment begins at a key frame; without one, only where it would outgrow the target duration.
+- A segment begins at a key frame; without one, only where it would otherwise outgrow the target duration.
 - Sound goes into the part that covers its time, or, when it came late, into the one that is open.
 - A picture that lasts longer than a part (pictures froze and sound went on, or nothing came for less than two seconds)
   stays in its part, and parts of sound alone cover its time: boundaries then lie on the grid of the plan and not on a
@@ -86,8 +86,10 @@ class Cutter:
         "_keys",
         "_last_picture",
         "_part",
+        "_part_limit",
         "_part_start",
         "_segment_least_us",
+        "_segment_limit",
         "_segment_start_us",
         "_sound",
         "_sound_hz",
@@ -138,6 +140,7 @@ class Cutter:
         self._segment_least_us = settings.segment_ms * 1_000 - frame_us // 2
         self._inner_keys = self._independent = False
         self._delay_us = self._us(first.cts)  # from decoding to presentation, of key frames
+        self._segment_limit = first.dts + self._ticks(epoch.segment_limit_us)
         self._open_part(first.dts, independent=True)
         self.end_us = self._segment_start_us = self._us(first.dts)  # where the last closed part ends
 
@@ -203,7 +206,7 @@ class Cutter:
         events: list[Event] = []
         video_end = self.pictures[-1].dts + self._frame if self.pictures else 0
         end = max(video_end, self._sound_end())
-        self._close(min(end, self._part_start + self._target), video_end, events)
+        self._close(min(end, self._part_limit), video_end, events)
         events.append(SegmentClosed())
         return events
 
@@ -215,11 +218,13 @@ class Cutter:
         More than one part only where a picture outlasts the part target.
         """
         dts = frame.dts
-        while dts - self._part_start > self._target:
+        while dts > self._part_limit:
             pictures, start = self.pictures, self._part_start
-            grid = start + self._part
+            grid = min(start + self._part, self._part_limit)
+            ends_segment = self._part_limit == self._segment_limit
             without_last = pictures[-1].dts - start if pictures else 0
-            whole_enough = without_last >= self._floor or (self._independent and 2 * without_last >= self._target)
+            least = self._target // 2 if self._independent else 1 if ends_segment else self._floor
+            whole_enough = without_last >= least
             if not whole_enough and (dts - grid <= self._target or self._covered(grid, frame)):
                 if not pictures and not self._sound.fills and not self._sound_before(grid):
                     return False
@@ -231,6 +236,8 @@ class Cutter:
                 self._independent = last.is_sync
             else:
                 return False
+            if ends_segment:
+                self._segment_limit = self._part_start
             self._end_segment_if_full(events)
         return True
 
@@ -249,11 +256,13 @@ class Cutter:
         elapsed_us = at_us - self._segment_start_us
         elapsed_part = dts - self._part_start
         limit_us = self._epoch.segment_limit_us
-        next_key_us = elapsed_us + (self._keys.longest_us or limit_us)
+        gop_us = self._keys.longest_us or limit_us
         if elapsed_us <= 0:
             return
-        if elapsed_us >= self._segment_least_us or next_key_us > limit_us:
+        if elapsed_us >= self._segment_least_us or elapsed_us + gop_us > limit_us:
             self._next_segment(frame, events)
+        elif self._independent and elapsed_part + self._ticks(gop_us) <= self._target:
+            self._inner_keys = True  # as many short groups of pictures as fit
         elif elapsed_part >= self._floor or (self._independent and 2 * elapsed_part >= self._target):
             self._close(dts, dts, events)
             self._independent = True
@@ -267,24 +276,23 @@ class Cutter:
 
     def _next_segment(self, key: EncodedFrame, events: list[Event]) -> None:
         self._close(key.dts, key.dts, events)
-        self._independent = True
         self._delay_us = self._us(key.cts)
         events.append(SegmentClosed())
         events.append(self._open_segment(independent=True))
 
     def _end_segment_if_full(self, events: list[Event]) -> None:
-        """Begin a segment without a key frame where another part might outgrow the target duration."""
-        elapsed_us = self.end_us - self._segment_start_us
-        if elapsed_us + self._epoch.part_target_ms * 1_000 <= self._epoch.segment_limit_us:
+        """Begin a segment without a key frame where another picture might outgrow the target duration."""
+        if self._segment_limit - self._part_start >= self._frame:
             return
+        key_in_front = self._independent
         events.append(SegmentClosed())
-        events.append(self._open_segment(independent=self._independent))
-        if not self._independent:
+        events.append(self._open_segment(independent=key_in_front))
+        if not key_in_front:
             events.append(Warned(warning=HostWarning.GOP_TOO_LONG, at_us=self.end_us))
 
     def _until_pictures_ceased(self) -> list[Event]:
         events: list[Event] = []
-        end = min(self.pictures[-1].dts + self._frame if self.pictures else 0, self._part_start + self._target)
+        end = min(self.pictures[-1].dts + self._frame if self.pictures else 0, self._part_limit)
         if end > self._part_start:
             self._close(end, end, events)
         events.append(SegmentClosed())
@@ -313,6 +321,7 @@ class Cutter:
 
     def _open_part(self, start: int, *, independent: bool) -> None:
         self._part_start = start
+        self._part_limit = min(start + self._target, self._segment_limit)
         self._independent = independent
         self._inner_keys = False
         if self.tracks.video is None:
@@ -320,7 +329,8 @@ class Cutter:
             self.sound_cut = start + self._target - 2 * self._sound_step + 1
         else:
             # Half a frame before the end, so that no jitter decides; what then proves too long is made room for.
-            self.picture_cut = start + max(self._target - self._frame // 2, self._floor)
+            room = max(self._part_limit - start - self._frame // 2, 1)
+            self.picture_cut = start + (max(room, self._floor) if self._part_limit < self._segment_limit else room)
             self.sound_cut = start * self._sound_hz // self._hz + self._away
 
     def _close(self, end: int, video_end: int, events: list[Event]) -> None:
@@ -348,12 +358,17 @@ class Cutter:
 
     def _open_segment(self, *, independent: bool, discontinuity: bool = False) -> SegmentOpened:
         start_us = self._segment_start_us = self._us(self._part_start)
+        self._segment_limit = self._part_start + self._ticks(self._epoch.segment_limit_us)
+        self._open_part(self._part_start, independent=independent)
         return SegmentOpened(
             tracks=self.tracks,
             start_us=start_us + self._delay_us,
             independent=independent,
             discontinuity=discontinuity,
         )
+
+    def _ticks(self, us: int) -> int:
+        return us * self._hz // 1_000_000
 
     def _us(self, ticks: int) -> int:
         return ticks * 1_000_000 // self._hz

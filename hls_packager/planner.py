@@ -27,7 +27,7 @@ _RATES = (
 _UNKNOWN_FRAME = Fraction(1, 30)
 # Two readings of a jittering clock, a millisecond and a bit each.
 _READING_ERROR_S = Fraction(22, 10_000)
-_TOLERANCE_S = Fraction(2, 1_000)
+_TOLERANCE_S = Fraction(3, 1_000)
 
 
 def frame_duration(dts: Sequence[int], timescale_hz: int, nominal_fps: float | None = None) -> tuple[Fraction, bool]:
@@ -40,7 +40,7 @@ def frame_duration(dts: Sequence[int], timescale_hz: int, nominal_fps: float | N
     if not steps:
         return (_near_rate(nominal_fps) or _UNKNOWN_FRAME), True
     typical = max(1, median_low(steps))
-    tolerance = max(float(_TOLERANCE_S) * timescale_hz, typical * 0.15)
+    tolerance = max(float(_TOLERANCE_S) * timescale_hz, typical * 0.2)
     counts = [max(1, round(step / typical)) for step in steps]
     regular = sum(abs(step - count * typical) <= tolerance * count for step, count in zip(steps, counts, strict=True))
     if regular < 0.8 * len(steps):

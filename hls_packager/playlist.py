@@ -73,10 +73,12 @@ class Segment:
         "complete",
         "discontinuity",
         "duration_us",
+        "gap",
         "independent",
         "init_uri",
         "msn",
         "parts",
+        "utc_ms",
     )
 
     def __init__(
@@ -84,6 +86,8 @@ class Segment:
     ) -> None:
         self.msn = msn
         self.init_uri = init_uri
+        self.utc_ms = utc_ms
+        self.gap = False  # stands for media that does not exist
         self.discontinuity = discontinuity
         self.independent = independent
         self.duration_us = 0
@@ -106,7 +110,8 @@ class Segment:
         text = self._texts.get(key)
         if text is None:
             parts = "".join(self.parts) if with_parts else ""
-            extinf = f"#EXTINF:{seconds(self.duration_us)},\nseg-{self.msn}.m4s{_QUERY}\n"
+            gap = "#EXT-X-GAP\n" if self.gap else ""
+            extinf = f"{gap}#EXTINF:{seconds(self.duration_us)},\nseg-{self.msn}.m4s{_QUERY}\n"
             text = self._texts[key] = self._head_text(first) + parts + extinf
         return text
 
@@ -209,6 +214,31 @@ class MediaPlaylist:
         self._listed_us += duration_us
         return segment.msn, index
 
+    def lead_in(self) -> None:
+        """Where the first segment is still open, list a gap of one part before it.
+
+        hls.js 1.7.4 ends with "No Segments found in Playlist" when parts are all there is (playlist-loader.ts), and
+        loads parts only where one is listed before the open segment (base-stream-controller.ts, `shouldLoadParts`).
+        With a key frame every ten seconds it would have nothing to play for so long. Goes once a segment is complete.
+        """
+        first = self.segments[0] if len(self.segments) == 1 else None
+        if first is None or first.complete or self.ended:
+            return
+        gap_us = self.epoch.part_us
+        gap = Segment(
+            msn=first.msn - 1,
+            init_uri=first.init_uri,
+            new_map=True,
+            discontinuity=False,
+            utc_ms=first.utc_ms - gap_us // 1_000,
+            independent=True,
+        )
+        gap.gap = gap.complete = True
+        gap.duration_us = gap_us
+        gap.parts.append(f'#EXT-X-PART:DURATION={seconds(gap_us)},URI="{part_name(gap.msn, 0)}{_QUERY}",GAP=YES\n')
+        self.segments.appendleft(gap)
+        self._listed_us += gap_us
+
     def close_segment(self) -> list[Segment]:
         """The open segment is complete; one without parts is forgotten. Returns what left the window."""
         if self._opening is not None or not self.segments:
@@ -216,6 +246,9 @@ class MediaPlaylist:
         self.segments[-1].complete = True
         removed = []
         segments = self.segments
+        if segments[0].gap:
+            removed.append(segments.popleft())
+            self._listed_us -= removed[0].duration_us
         while len(segments) > self._window_segments and self._listed_us - segments[0].duration_us >= self._window_us:
             oldest = segments.popleft()
             self._listed_us -= oldest.duration_us

@@ -89,7 +89,7 @@ class SegmentStore:
         """The promises are made: there is a playlist from now on."""
         self.playlist = MediaPlaylist(
             epoch=epoch,
-            first_msn=self._first_msn,
+            first_msn=self._first_msn + 1,  # one is kept for a lead-in
             discontinuity_sequence=self._first_discontinuity,
             window_segments=self._settings.window_segments,
         )
@@ -133,6 +133,8 @@ class SegmentStore:
         """Viewers may see what was written since the last time."""
         self.version += 1
         self._renderings.clear()
+        if self.playlist is not None:
+            self.playlist.lead_in()
         for sibling in self._siblings():
             sibling.refresh()
         self._waiting.wake(self._reached)
@@ -242,7 +244,7 @@ class SegmentStore:
     async def wait_until_playable(self, *, timeout_ms: int) -> bool:
         """Wait for the first part of a programme that has just begun. Cancel-safe: yes."""
         if not self.playable and self.ended_ms is None:
-            await self._waiting.wait((self._first_msn, 0), timeout_ms)
+            await self._waiting.wait((self._first_msn + 1, 0), timeout_ms)
         return self.playable
 
     def part(self, msn: int, index: int) -> bytes | None:

@@ -22,6 +22,7 @@ PURE = {
     *(f"rtmp_ingest.{name}" for name in ("chunk_writer", "connect", "enhanced", "events", "stream_name", "play")),
     *(f"rtmp_ingest.{name}" for name in ("limits", "errors", "address_limits")),
     *(f"hls_packager.{name}" for name in ("model", "segmenter", "boxes", "init_segment", "fragment", "playlist")),
+    *(f"hls_packager.{name}" for name in ("planner", "probe", "cutter", "silence", "soundtrack", "bitrate")),
     *(f"danmaku.{name}" for name in ("room", "moderation", "wire")),
     *(f"streamd.live.{name}" for name in ("timeline", "cadence", "wall_time")),
     "streamd.whip.timeline",
