@@ -5,6 +5,7 @@
  * the last frame remains on the element until `stop`, so that the page can dim it instead of going black. Engines are in
  * files of their own and loaded when needed: the page does not pay for a way it never plays.
  */
+import type { CatchUp } from './catchUp'
 import type { EngineFailure, PlayMode } from './model'
 
 export interface EngineFigures {
@@ -33,6 +34,8 @@ export interface EngineContext {
   readonly video: HTMLVideoElement
   readonly address: string
   readonly serverNowMs: () => number
+  /** Fresh for each engine. */
+  readonly catchUp: CatchUp
   readonly onFailure: (failure: EngineFailure) => void
 }
 

@@ -12,6 +12,7 @@ import type { Presence } from '@/api/stream'
 import { backoffMs } from '@/time/backoff'
 import type { Cancel, Timers } from '@/time/timers'
 
+import { CatchUp } from './catchUp'
 import type { Engine, EngineLoader } from './engine'
 import { Ladder } from './ladder'
 import { Meter } from './meter'
@@ -35,7 +36,7 @@ export interface PlayerParts {
 
 const TICK_MS = 250
 /** Connected and nothing to see for this long: this way does not work here. */
-const NO_PICTURE_MS = 8_000
+const NO_PICTURE_MS = 6_000
 const STALL_LIMIT_MS = 4_500
 /** From then on it is worth asking whether the host is still there. */
 const STALL_ASK_MS = 1_200
@@ -184,6 +185,7 @@ export class LivePlayer {
         video: this.parts.video,
         address: this.parts.address(mode),
         serverNowMs: this.parts.serverNowMs,
+        catchUp: new CatchUp(),
         onFailure: (failure) => {
           if (attempt === this.attempt) this.onFailure(failure)
         },

@@ -111,7 +111,7 @@ describe('falling back', () => {
     const world = new PlayerWorld()
     world.onStart = 'nothing'
     world.player.start()
-    await world.wait(8_600)
+    await world.wait(6_600)
     expect(world.engines.map((engine) => engine.mode)).toEqual(['flv', 'hls'])
     expect(world.engines[0]?.stopped).toBe(true)
     expect(world.snapshot?.lastFailure).toMatchObject({ kind: 'no-picture', mode: 'flv' })

@@ -6,7 +6,6 @@
  */
 import mpegts from 'mpegts.js'
 
-import { CatchUp } from '../catchUp'
 import { bufferedAheadMs, type Engine, type EngineContext, type EngineFigures } from '../engine'
 import type { EngineFailure } from '../model'
 import { RateWindow } from '../rate'
@@ -34,7 +33,6 @@ mpegts.LoggingControl.applyConfig({ enableAll: false })
 
 class FlvEngine implements Engine {
   private readonly player: mpegts.Player
-  private readonly catchUp = new CatchUp()
   private readonly bytes = new RateWindow(10_000, 1_500)
   private bytesTotal = 0
   private reportedAtMs = performance.now()
@@ -64,18 +62,18 @@ class FlvEngine implements Engine {
   tick(playedMs: number): void {
     const { video } = this.context
     const bufferMs = bufferedAheadMs(video)
-    const pace = this.catchUp.decide({ behindMs: bufferMs - GOAL_MS, bufferMs, playedMs })
+    const pace = this.context.catchUp.decide({ behindMs: bufferMs - GOAL_MS, bufferMs, playedMs })
     if (pace.skipMs > 0) video.currentTime += pace.skipMs / 1_000
     if (video.playbackRate !== pace.rate) video.playbackRate = pace.rate
   }
 
   stalled(playedMs: number): void {
-    this.catchUp.stalled(playedMs)
+    this.context.catchUp.stalled(playedMs)
   }
 
   toLive(): void {
     const { video } = this.context
-    const behindMs = bufferedAheadMs(video) - GOAL_MS - this.catchUp.patienceMs
+    const behindMs = bufferedAheadMs(video) - GOAL_MS - this.context.catchUp.patienceMs
     if (behindMs > LEAVE_BEHIND_MS) video.currentTime += behindMs / 1_000
   }
 

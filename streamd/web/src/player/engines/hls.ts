@@ -8,7 +8,6 @@
  */
 import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig } from 'hls.js/light'
 
-import { CatchUp } from '../catchUp'
 import { bufferedAheadMs, type Engine, type EngineContext, type EngineFigures } from '../engine'
 import type { EngineFailure } from '../model'
 import { RateWindow } from '../rate'
@@ -38,7 +37,6 @@ const CODEC_ERRORS: ReadonlySet<string> = new Set([
 class HlsEngine implements Engine {
   readonly mode = 'hls'
   private readonly hls = new Hls(CONFIG)
-  private readonly catchUp = new CatchUp()
   private readonly bytes = new RateWindow(10_000, 1_500)
   private bytesTotal = 0
   private failed = false
@@ -59,8 +57,8 @@ class HlsEngine implements Engine {
   }
 
   tick(playedMs: number): void {
-    const { hls, catchUp } = this
-    const { video } = this.context
+    const { hls } = this
+    const { video, catchUp } = this.context
     if (hls.targetLatency === null || hls.latency <= 0) return
     const behindMs = (hls.latency - hls.targetLatency) * 1_000
     const pace = catchUp.decide({ behindMs, bufferMs: bufferedAheadMs(video), playedMs })
@@ -69,7 +67,7 @@ class HlsEngine implements Engine {
   }
 
   stalled(playedMs: number): void {
-    this.catchUp.stalled(playedMs)
+    this.context.catchUp.stalled(playedMs)
   }
 
   toLive(): void {
