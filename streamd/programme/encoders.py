@@ -107,6 +107,7 @@ class Studio:
         self._tone = Tone(most_samples=AAC_FRAME_SAMPLES)
         self._fps, self._gop_frames = fps, gop_s * fps
         self._first, self._previous = first, first - 1
+        self._key = first  # groups of pictures are counted from here, so that the first one is a whole one
         self._first_sample = self._next_sample = self._sample_at(first)
         self._sound: deque[EncodedFrame] = deque()  # encoded and not yet due
         self.tracks: tuple[VideoTrack, AudioTrack] = (self._video.track, self._audio.track)
@@ -120,15 +121,15 @@ class Studio:
         gap = number != self._previous + 1
         if gap:
             self._next_sample = max(self._next_sample, sample)
+            self._key = number
         self._previous = number
         self._encode_sound(sample + _SOUND_LEAD_SAMPLES)
         frames: list[EncodedFrame] = []
         while self._sound and self._sound[0].dts <= sample - self._first_sample:
             frames.append(self._sound.popleft())
         pts = (number - self._first) * VIDEO_TIMESCALE_HZ // self._fps
-        frames.extend(
-            self._video.encode(self._card.draw(number), pts=pts, is_key=gap or number % self._gop_frames == 0)
-        )
+        is_key = (number - self._key) % self._gop_frames == 0
+        frames.extend(self._video.encode(self._card.draw(number), pts=pts, is_key=is_key))
         return frames
 
     def _encode_sound(self, until: int) -> None:

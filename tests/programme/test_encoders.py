@@ -85,11 +85,11 @@ def test_time_starts_at_zero_and_steps_evenly(card: TestCard) -> None:
     assert times == sorted(times)
 
 
-def test_key_frames_stand_at_the_start_and_on_every_second_full_second(card: TestCard) -> None:
+def test_groups_of_pictures_are_whole_from_the_first_one_on(card: TestCard) -> None:
     made = studio(card)
     frames = of([frame for number in range(FIRST, FIRST + 170) for frame in made.produce(number)], VideoTrack)
     keys = [index for index, frame in enumerate(frames) if frame.is_sync]
-    assert keys == [0, 50, 110]
+    assert keys == [0, 60, 120]
 
 
 def test_frames_left_out_leave_one_gap_in_both_tracks_and_a_key_frame_after_it(card: TestCard) -> None:
