@@ -36,7 +36,7 @@ from streamd.accounts.opening import open_accounts
 from streamd.admission import PlayAdmission, PublishAdmission
 from streamd.api.addresses import Addresses
 from streamd.api.answering import Answering
-from streamd.api.border import Border
+from streamd.api.border import Border, CallRates
 from streamd.api.broadcasting import BroadcastingApi
 from streamd.api.docs import DocsApi
 from streamd.api.mounting import Area, mount
@@ -165,8 +165,14 @@ class Node:
             timers=asyncio.get_running_loop(),
         )
         self._rtmp = self._make_rtmp()
-        self._hls = HlsDelivery(origin=self._origin, rooms=self.rooms, clock=self._clock)
-        self._flv = FlvDelivery(gate=self._fanout)
+        self._hls = HlsDelivery(
+            origin=self._origin,
+            rooms=self.rooms,
+            clock=self._clock,
+            watch=self.accounts.playback,
+            address_of=self._address_of,
+        )
+        self._flv = FlvDelivery(gate=self._fanout, address_of=self._address_of)
         self._http = self._make_http()
         for collect in (self._hub.collect, self._fanout.collect, self._origin.collect, self._gateway.metrics):
             self._metrics.collect_from(collect)
@@ -225,6 +231,10 @@ class Node:
             recorder=self.accounts.audit,
             answers=self.accounts.answers,
             address_of=self._address_of,
+            rates=CallRates(
+                write_interval_ms=1_000 // self._settings.api.writes_per_s,
+                write_burst=6 * self._settings.api.writes_per_s,
+            ),
         )
         docs = DocsApi(version=__version__, server=origin)
         mount(application, areas, docs=docs, answering=answering, border=border)

@@ -77,6 +77,12 @@ class Http(Section):
     ] = False
 
 
+class Api(Section):
+    """How much one caller may ask."""
+
+    writes_per_s: Annotated[int, Field(ge=1, le=1_000, description="1 to 1000 changes a second")] = 10
+
+
 class Rtmp(Section):
     """Where encoders push."""
 
@@ -153,6 +159,7 @@ class Settings(BaseSettings):
     node_host: Annotated[str, Field(description="the address where other nodes reach this one")] = ""
     shutdown_ms: Annotated[int, Field(ge=100, le=60_000, description="100 to 60000 milliseconds")] = 4000
     http: Http = Http()
+    api: Api = Api()
     rtmp: Rtmp = Rtmp()
     rtmps: Rtmps = Rtmps()
     live: Live = Live()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -18,7 +19,6 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from streamd.accounts.node_secret import NodeSecret
-from streamd.accounts.recent import Recent
 from streamd.accounts.slugs import is_slug, unknown_room
 from streamd.clock import Clock
 from streamd.db.tables import rooms
@@ -48,32 +48,56 @@ class Playback:
         self._engine = engine
         self._clock = clock
         self._secret = secret
-        self._policies: Recent[str, PlaybackPolicy] = Recent(
-            clock=clock, keep_ms=POLICY_KEEP_MS, limit_count=LIMIT_COUNT
-        )
+        # None: there is no such room.
+        self._policies: OrderedDict[str, tuple[int, PlaybackPolicy | None]] = OrderedDict()
         self._changes = 0
 
     async def policy(self, room: str) -> PlaybackPolicy:
         """The room's policy, as it was within `POLICY_KEEP_MS`. Raises NotFoundError."""
-        policy = self._policies.get(room)
-        if policy is None:
+        known = self._known(room)
+        if known is None:
             changes = self._changes
-            query = select(rooms.c.access, rooms.c.playback_generation).where(rooms.c.slug == room)
-            row = None
-            if is_slug(room):
-                async with self._engine.connect() as connection:
-                    row = (await connection.execute(query)).first()
-            if row is None:
-                raise unknown_room(room)
-            policy = PlaybackPolicy(access=row.access, generation=row.playback_generation)
+            known = (self._clock.now_ms(), await self._ask(room))
             if changes == self._changes:
-                self._policies.put(room, policy)
+                self._keep(room, known)
+        policy = known[1]
+        if policy is None:
+            raise unknown_room(room)
         return policy
 
     def is_public(self, room: str) -> bool:
         """Whether the room is known, lately, to be open to all: the answer for nearly every request."""
-        policy = self._policies.get(room)
-        return policy is not None and policy.access == PUBLIC
+        known = self._known(room)
+        return known is not None and known[1] is not None and known[1].access == PUBLIC
+
+    def _known(self, room: str) -> tuple[int, PlaybackPolicy | None] | None:
+        """What is known and not too old.
+
+        When it is, whoever notices first is sent to ask, and the others go on with it meanwhile: a thousand viewers
+        reload a playlist at the same moment.
+        """
+        known = self._policies.get(room)
+        if known is None:
+            return None
+        now_ms = self._clock.now_ms()
+        if now_ms - known[0] >= POLICY_KEEP_MS:
+            self._policies[room] = (now_ms, known[1])
+            return None
+        return known
+
+    async def _ask(self, room: str) -> PlaybackPolicy | None:
+        if not is_slug(room):
+            return None
+        query = select(rooms.c.access, rooms.c.playback_generation).where(rooms.c.slug == room)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        return PlaybackPolicy(access=row.access, generation=row.playback_generation) if row is not None else None
+
+    def _keep(self, room: str, known: tuple[int, PlaybackPolicy | None]) -> None:
+        self._policies[room] = known
+        self._policies.move_to_end(room)
+        if len(self._policies) > LIMIT_COUNT:
+            self._policies.popitem(last=False)
 
     async def check(self, room: str, token: str, address: str) -> None:
         """Raises NotFoundError (no such room), ForbiddenError (a signed room, and no token that is good for it)."""
@@ -119,7 +143,7 @@ class Playback:
         async with self._engine.begin() as connection:
             found = await connection.execute(update(rooms).where(rooms.c.slug == room).values(values))
         self._changes += 1
-        self._policies.forget(room)
+        self._policies.pop(room, None)
         if not found.rowcount:
             raise unknown_room(room)
 

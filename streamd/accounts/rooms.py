@@ -167,7 +167,8 @@ class Rooms:
             raise cut_off(slug)
 
     async def _change(self, slug: str, values: dict[str, Any]) -> None:
-        check_slug(slug)
+        if not is_slug(slug):
+            raise unknown_room(slug)
         async with self._engine.begin() as connection:
             if not (await connection.execute(update(rooms).where(rooms.c.slug == slug).values(values))).rowcount:
                 raise unknown_room(slug)

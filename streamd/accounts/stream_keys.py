@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from streamd.accounts.recent import Recent
-from streamd.accounts.slugs import check_slug, is_slug, unknown_room
+from streamd.accounts.slugs import is_slug, unknown_room
 from streamd.clock import Clock
 from streamd.db.tables import rooms
 from streamd.errors import ForbiddenError, InvalidError, UnauthenticatedError
@@ -66,7 +66,8 @@ class StreamKeys:
 
     async def rotate(self, slug: str) -> str:
         """Give the room a new key; the old one stops working for the next publish. Raises NotFoundError."""
-        check_slug(slug)
+        if not is_slug(slug):
+            raise unknown_room(slug)
         key = new_key()
         change = (
             update(rooms)

@@ -152,13 +152,13 @@ class Border:
         self, request: web.Request, actor: Actor, *, body: bytes, do: Callable[[], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Do it, unless the request's Idempotency-Key says that it was done: then the answer it got."""
-        key = request.headers.get("Idempotency-Key", "")
-        if not key:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
             return await do()
-        if len(key) > KEY_LIMIT or not key.isascii() or not key.isprintable():
+        if not 1 <= len(key) <= KEY_LIMIT or not all("!" <= character <= "~" for character in key):
             raise InvalidError(
                 "this Idempotency-Key cannot be used",
-                why=f"it is longer than {KEY_LIMIT} characters, or not plain text",
+                why=f"it is 1 to {KEY_LIMIT} letters, digits and marks, without spaces",
                 fix="send a UUID",
                 code="idempotency_key",
             )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from streamd.accounts.rooms import ANNOUNCEMENT_LIMIT, TITLE_LIMIT, Room, Rooms
 from streamd.api.addresses import Addresses, StreamKeyView
-from streamd.api.bodies import Body, Line, Slug, UtcMs
+from streamd.api.bodies import Body, Line, Lines, Slug, UtcMs
 from streamd.api.permissions import Actor, require
 from streamd.api.routes import Route
 from streamd.api.stream_health import StreamView
@@ -60,7 +60,7 @@ class NewRoom(Body):
 
     room: Slug
     title: Annotated[Line, Field(max_length=TITLE_LIMIT, description="the name if left out")] = ""
-    announcement: Annotated[str, Field(max_length=ANNOUNCEMENT_LIMIT)] = ""
+    announcement: Annotated[Lines, Field(max_length=ANNOUNCEMENT_LIMIT)] = ""
     starts_at_ms: UtcMs | None = None
 
 
@@ -68,7 +68,7 @@ class RoomChange(Body):
     """What is to change; what is left out stays. A beginning of null takes the announcement of it back."""
 
     title: Annotated[Line | None, Field(max_length=TITLE_LIMIT)] = None
-    announcement: Annotated[str | None, Field(max_length=ANNOUNCEMENT_LIMIT)] = None
+    announcement: Annotated[Lines | None, Field(max_length=ANNOUNCEMENT_LIMIT)] = None
     starts_at_ms: UtcMs | None = None
 
 

@@ -10,7 +10,7 @@ from streamd.accounts.members import Members
 from streamd.accounts.sessions import Sessions
 from streamd.accounts.throttle import Throttle, charge, register_allowances
 from streamd.accounts.users import ADDRESS_LIMIT, DISPLAY_NAME_LIMIT, Users
-from streamd.api.bodies import AccountName, Body, GivenPassword, Line, NewPassword
+from streamd.api.bodies import AccountName, Body, GivenPassword, Line, NewPassword, Phone
 from streamd.api.permissions import ADMINS, SIGNED_IN, Actor
 from streamd.api.routes import Route
 from streamd.api.sessions import session_view
@@ -32,8 +32,8 @@ class ProfileChange(Body):
     """What is to change; what is left out stays."""
 
     display_name: DisplayName | None = None
-    phone: Annotated[str | None, Field(max_length=40, description="empty removes it")] = None
-    address: Annotated[str | None, Field(max_length=ADDRESS_LIMIT, description="empty removes it")] = None
+    phone: Phone | None = None
+    address: Annotated[Line | None, Field(max_length=ADDRESS_LIMIT, description="empty removes it")] = None
 
 
 class PasswordChange(Body):
@@ -81,7 +81,7 @@ class UserList(BaseModel):
 class UsersQuery(BaseModel):
     """Whom to find."""
 
-    phone: Annotated[str, Field(min_length=1, max_length=40, description="the whole number")]
+    phone: Annotated[Phone, Field(min_length=1, description="the whole number")]
 
 
 class UsersApi:

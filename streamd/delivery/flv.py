@@ -14,6 +14,7 @@ Not here: who may watch, what is written when, slow viewers (`streamd.live`); FL
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from aiohttp import WSCloseCode, web
@@ -35,11 +36,16 @@ _HEARD_BYTES = 4_096  # a player has nothing to say; one that says more in a mes
 _HIGH_WATER_BYTES = 64 * 1024  # asyncio's own default
 
 
+def _remote(request: web.Request) -> str:
+    return request.remote or ""
+
+
 class FlvDelivery:
     """See the module's promise. Owns the FLV viewers of this worker."""
 
-    def __init__(self, *, gate: PlayGate) -> None:
+    def __init__(self, *, gate: PlayGate, address_of: Callable[[web.Request], str] = _remote) -> None:
         self._gate = gate
+        self._address_of = address_of
         self._viewers: set[ConnectionViewer] = set()
 
     def routes(self) -> list[web.RouteDef]:
@@ -54,10 +60,22 @@ class FlvDelivery:
         for viewer in tuple(self._viewers):
             viewer.close("ended")
 
+    def _request(self, request: web.Request) -> PlayRequest:
+        query = dict(request.query)
+        return PlayRequest(
+            room=request.match_info["room"],
+            query=query,
+            peer=self._address_of(request),
+            from_next_key=query.get("gop") == "0",
+            audio=query.get("audio") != "0",
+            video=query.get("video") != "0",
+            kinds_fixed=True,
+        )
+
     async def _head(self, request: web.Request) -> web.StreamResponse:
         """Whether a GET would play: decided by a play that is given up at once, so that the two cannot differ."""
         try:
-            playback = await self._gate.play(_play_request(request), HTTP_FLV_PLAIN, Probe())
+            playback = await self._gate.play(self._request(request), HTTP_FLV_PLAIN, Probe())
         except StreamdError as error:
             return refusal(error)
         playback.close()
@@ -69,7 +87,7 @@ class FlvDelivery:
         wire = WS_FLV if is_websocket else HTTP_FLV if chunked else HTTP_FLV_PLAIN
         viewer = ConnectionViewer()
         try:
-            playback = await self._gate.play(_play_request(request), wire, viewer)
+            playback = await self._gate.play(self._request(request), wire, viewer)
         except StreamdError as error:
             return refusal(error)
         self._viewers.add(viewer)
@@ -140,16 +158,3 @@ async def _listen(response: web.WebSocketResponse, viewer: ConnectionViewer) -> 
     async for _ in response:
         pass
     viewer.close("ended")
-
-
-def _play_request(request: web.Request) -> PlayRequest:
-    query = dict(request.query)
-    return PlayRequest(
-        room=request.match_info["room"],
-        query=query,
-        peer=request.remote or "",
-        from_next_key=query.get("gop") == "0",
-        audio=query.get("audio") != "0",
-        video=query.get("video") != "0",
-        kinds_fixed=True,
-    )

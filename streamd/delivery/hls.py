@@ -8,8 +8,8 @@ the stall shield steps in: hls.js 1.7 gives a request with `_HLS_part` no more t
 (base-playlist-controller.ts), so that an encoder's hiccup ends in network errors. At three quarters of that time the
 viewer gets the playlist as it is, which players take as "nothing new yet".
 
-Query arguments that are not ours (tokens) are carried to every child URI. Not here: who may watch, what is in a
-playlist (hls_packager), HTTP/2 and TLS (nginx).
+Query arguments that are not ours (tokens) are carried to every child URI. Not here: who may watch (`WatchCheck` is
+asked), what is in a playlist (hls_packager), HTTP/2 and TLS (nginx).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -50,6 +50,22 @@ class RoomLookup(Protocol):
     async def exists(self, room: str) -> bool:
         """Whether there is a room of that name."""
         ...
+
+
+class WatchCheck(Protocol):
+    """Who may watch which room."""
+
+    def is_public(self, room: str) -> bool:
+        """Whether everybody may, as far as is known without asking. Called for every request."""
+        ...
+
+    async def check(self, room: str, token: str, address: str) -> None:
+        """Raises NotFoundError, ForbiddenError. Cancel-safe: yes."""
+        ...
+
+
+def _remote(request: web.Request) -> str:
+    return request.remote or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +137,20 @@ class HlsDelivery:
     """See the module's promise. `answers` counts answers by status."""
 
     def __init__(
-        self, *, origin: Origin, rooms: RoomLookup, clock: Clock, settings: HlsDeliverySettings | None = None
+        self,
+        *,
+        origin: Origin,
+        rooms: RoomLookup,
+        clock: Clock,
+        watch: WatchCheck | None = None,
+        address_of: Callable[[web.Request], str] = _remote,
+        settings: HlsDeliverySettings | None = None,
     ) -> None:
         self.answers: Counter[int] = Counter()
         self._origin = origin
         self._rooms = rooms
+        self._watch = watch
+        self._address_of = address_of
         self._clock = clock
         self._settings = settings or HlsDeliverySettings()
         self._closing = False
@@ -150,6 +175,7 @@ class HlsDelivery:
         try:
             asked = read_query(request.rel_url.raw_query_string)
             room = request.match_info["room"]
+            await self._admit(request, room)
             stores = self._origin.renditions(room)
             await self._until_playable(stores[0] if stores else None, room)
         except StreamdError as error:
@@ -191,12 +217,19 @@ class HlsDelivery:
         """The rendition a request names, with something to play."""
         match = request.match_info
         room = match["room"]
+        watch = self._watch
+        if watch is not None and not watch.is_public(room):
+            await self._admit(request, room)
         store = self._origin.find(room, match["rendition"])
         if store is not None and store.playable:
             return store
         if store is None and self._origin.renditions(room):
             raise NotFoundError(f"room {room} has no rendition {match['rendition']}", fix="take one from index.m3u8")
         return await self._until_playable(store, room)
+
+    async def _admit(self, request: web.Request, room: str) -> None:
+        if self._watch is not None:
+            await self._watch.check(room, request.query.get("token", ""), self._address_of(request))
 
     async def _until_playable(self, store: SegmentStore | None, room: str) -> SegmentStore:
         if store is not None:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from streamd.accounts.rooms import Rooms
 from streamd.accounts.stream_keys import REFUSED_KEEP_MS, StreamKeys, hash_key, new_key
-from streamd.errors import InvalidError, NotFoundError, UnauthenticatedError
+from streamd.errors import NotFoundError, UnauthenticatedError
 from tests.support.clock import FakeClock
 
 
@@ -88,7 +88,7 @@ async def test_rotated_key_works_at_once_and_the_old_one_no_more(
 async def test_key_of_a_room_that_is_not_there_cannot_be_rotated(keys: StreamKeys) -> None:
     with pytest.raises(NotFoundError):
         await keys.rotate("nowhere")
-    with pytest.raises(InvalidError):
+    with pytest.raises(NotFoundError):
         await keys.rotate("../x")
 
 
