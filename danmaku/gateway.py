@@ -26,8 +26,8 @@ from danmaku.speech import Speech
 from danmaku.table import Table
 from danmaku.tables import Tables
 from streamd.clock import Clock
-from streamd.cluster.bus import DROP, INTERNAL, STATE, A, C, Draft, RoomBus
-from streamd.errors import InvalidError, StreamdError
+from streamd.cluster.bus import DROP, INTERNAL, STATE, A, C, Draft, RoomBus, pack_draft
+from streamd.errors import InvalidError, StreamdError, UnavailableError
 from streamd.telemetry.log import get_log
 
 _log: Final = get_log("rooms")
@@ -119,11 +119,14 @@ class RoomGateway:
                 group.create_task(self.wheel.run())
                 while True:
                     await asyncio.sleep(_SWEEP_S)
-                    self.tables.sweep()
-                    await self.speech.settle()
+                    await self._guard(self._sweep())
             finally:
                 self._group = None
                 await self.server.shutdown()
+
+    async def _sweep(self) -> None:
+        self.tables.sweep()
+        await self.speech.settle()
 
     async def close(self, *, within_ms: int) -> None:
         """Take nobody in any more and send everybody to another node.
@@ -179,8 +182,8 @@ class RoomGateway:
 
         `card`, `live` and `pinned` are states: a `card` with no product (a `pinned` with no message) takes the state
         away. Events of one `key` in the same tick are told once, later fields over earlier ones. `target` is a user id.
-        `seq` is added to the payload. Raises NotFoundError (no such room), InvalidError (too large). Cancel-safe: the
-        event may still be told.
+        `seq` is added to the payload. Raises NotFoundError (no such room), InvalidError (too large), UnavailableError
+        (not running). Cancel-safe: the event may still be told.
         """
         flags = 0
         if event in _STATES:
@@ -192,6 +195,9 @@ class RoomGateway:
         return await self._submit(table, draft, payload)
 
     async def _submit(self, table: Table, draft: Draft, payload: Mapping[str, object]) -> int:
+        if self._group is None:
+            raise UnavailableError("Rooms are not running", why="the node starts or stops", code="rooms_stopped")
+        pack_draft(draft)  # too large is the caller's fault, and must not become the tick's
         told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def waiter(seq: int, shown: bool) -> None:  # noqa: ARG001 - the sequencer's shape; only danmaku are ever unshown

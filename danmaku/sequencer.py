@@ -30,6 +30,7 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 _APPEND_TIMEOUT_S: Final = 1.0
 _REPAIR_AFTER_S: Final = 0.1
 _MAX_ALONE: Final = 1_000
+_MAX_APPLIED: Final = 16
 
 
 class LineOwner(Protocol):
@@ -80,6 +81,7 @@ class Line:
         self._counted_ms = clock.now_ms()
         self._is_open = False
         self._early: dict[int, Batch] = {}  # by the number before them
+        self._applied: dict[str, Batch] = {}  # the latest, by id
         self._is_repairing = False
         self._is_rejoining = False
         self._behind_pulses = 0
@@ -206,7 +208,10 @@ class Line:
                         self.room.name, drafts, taken=taken, batch_id=batch_id, min_seq=0, at_ms=at_ms
                     )
             except (UnavailableError, TimeoutError):
-                # It may have been numbered after all: the same id is handed in again on return.
+                heard = self._applied.get(batch_id)
+                if heard is not None:
+                    return heard  # the answer was lost, the publication was not
+                # It may have been numbered all the same: the same id is handed in again on return.
                 if not self.is_alone:
                     self._go_alone()
                     self._owner.on_position(self, after_seq=self.room.seq, recovered=True)
@@ -246,6 +251,9 @@ class Line:
 
     def _apply(self, batch: Batch) -> None:
         tick = self.room.apply(batch)
+        self._applied[batch.batch_id] = batch
+        if len(self._applied) > _MAX_APPLIED:
+            del self._applied[next(iter(self._applied))]
         if batch.batch_id in self._alone_ids and not self.is_alone:
             return  # members here heard it when it was said
         for personal in tick.personal:

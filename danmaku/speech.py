@@ -78,7 +78,8 @@ class Speech:
         self._reviewer = reviewer
         self._rates = rates
         self._spawn = spawn
-        self._recent: OrderedDict[tuple[str, str], tuple[int, Utterance]] = OrderedDict()
+        # Until when, and the message on its way or the number it got. A number keeps no connection alive.
+        self._recent: OrderedDict[tuple[str, str], tuple[int, Utterance | int]] = OrderedDict()
         self._words: dict[tuple[object, ...], WordList] = {}
         self._queues: dict[str, list[tuple[Table, Utterance]]] = {}
         self._settled: dict[str, dict[str, int]] = {}
@@ -127,11 +128,11 @@ class Speech:
             return Refusal("invalid", "mode is scroll, top or bottom; color is #rrggbb")
         return ident or secrets.token_hex(8), text, color.lower(), mode
 
-    def _repeat(self, utterance: Utterance, answer: Answer) -> None:
-        if utterance.seq:
-            answer({"ok": True, "seq": utterance.seq})
+    def _repeat(self, known: Utterance | int, answer: Answer) -> None:
+        if isinstance(known, int):
+            answer({"ok": True, "seq": known})
         else:
-            utterance.answers.append(answer)
+            known.answers.append(answer)
 
     def _judge(self, table: Table, member: Member, utterance: Utterance) -> Refusal | None:
         refusal = table.conduct.may_speak(member.identity, utc_ms=self._clock.utc_ms())
@@ -150,6 +151,8 @@ class Speech:
         if judgement.action == "block":
             return Refusal("blocked_word", "The message holds a word that this room does not allow")
         if judgement.action == "hold":
+            if utterance.id in table.held:
+                utterance.id = f"{utterance.id[:50]}-{secrets.token_hex(4)}"  # somebody else's, by chance or malice
             table.hold(utterance.id, self._payload(utterance))
             self._keep(table, utterance, "held")
             return Refusal("held", "The message waits for a moderator")
@@ -222,8 +225,7 @@ class Speech:
         if verdict.kind == "limited":
             self._drop(table, utterance, refusal_of_limit(verdict.limit, verdict.retry_after_ms))
         elif verdict.kind == "again" and verdict.seq:
-            utterance.seq = verdict.seq
-            self._answer(utterance, {"ok": True, "seq": verdict.seq})
+            self._answer(table, utterance, verdict.seq)
         elif verdict.kind == "again":
             self._drop(table, utterance, Refusal("pending", "The message is on its way", 500))
         else:
@@ -235,12 +237,11 @@ class Speech:
         draft = Draft(B if person.is_staff else C, DANMAKU, orjson.dumps(payload)[1:], utterance.id)
 
         def told(seq: int, shown: bool) -> None:
-            utterance.seq = seq
             self.spoken += 1
             if not shown:
                 own = b"[" + draft.body(seq) + b"]"
                 table.line.audience.send(utterance.member, event_packet(DANMAKU, own))
-            self._answer(utterance, {"ok": True, "seq": seq})
+            self._answer(table, utterance, seq)
             self._settled.setdefault(table.name, {})[utterance.ident] = seq
             self._keep(table, utterance, "shown" if shown else "unshown")
 
@@ -289,10 +290,13 @@ class Speech:
         self._recent.pop((table.name, utterance.ident), None)
         self._refuse(refusal, utterance.answers)
 
-    def _answer(self, utterance: Utterance, ack: dict[str, object]) -> None:
-        answers, utterance.answers = utterance.answers, []
-        for answer in answers:
-            answer(ack)
+    def _answer(self, table: Table, utterance: Utterance, seq: int) -> None:
+        utterance.seq = seq
+        key = (table.name, utterance.ident)
+        if key in self._recent:
+            self._recent[key] = (self._recent[key][0], seq)
+        for answer in utterance.answers:
+            answer({"ok": True, "seq": seq})
 
     def _forget(self, now_ms: int) -> None:
         recent = self._recent

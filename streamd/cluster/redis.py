@@ -263,7 +263,11 @@ class RedisBus:
         if listeners:
             batch = _unpack(data)
             for deliver in listeners:
-                deliver(batch)
+                try:
+                    deliver(batch)
+                except Exception:
+                    # A listener's fault must not make all of the node's rooms deaf.
+                    _log.exception("bus.listener_failed", room=room)
 
     async def pulse(self, room: str, report: PulseReport) -> Pulse:
         """See RoomBus."""

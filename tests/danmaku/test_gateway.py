@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 
 import pytest
@@ -10,15 +11,17 @@ import pytest
 from danmaku.conduct import ChatSettings, Sanction
 from danmaku.gateway import kick
 from danmaku.moderation import Word
+from danmaku.session import WebSocketSession
 from danmaku.settings import RoomSettings
 from danmaku.socket import TransportSettings
 from streamd.clock import SystemClock
 from streamd.errors import InvalidError, NotFoundError
+from streamd.telemetry.metrics import Metrics
 from tests.support.rooms import RawClient, room_node
 
 
 def say(text: str, ident: str = "") -> dict[str, str]:
-    return {"id": ident or f"id-{text}", "text": text}
+    return {"id": ident or f"id-{text.encode().hex()[:60]}", "text": text}
 
 
 async def test_first_event_is_welcome_with_all_that_a_page_needs() -> None:
@@ -429,3 +432,39 @@ async def test_room_without_members_is_let_go_after_a_while() -> None:
         again = await RawClient.join(node.port)
         assert again.refusal is None
         await again.close()
+
+
+async def test_event_that_is_too_large_is_the_callers_error_and_the_room_goes_on() -> None:
+    async with room_node() as node:
+        client = await RawClient.join(node.port)
+        with pytest.raises(InvalidError):
+            await node.gateway.publish("demo", "notice", {"text": "x" * 70_000})
+        await node.gateway.publish("demo", "notice", {"text": "fine"})
+        assert (await client.event("notice"))["text"] == "fine"
+        await client.close()
+
+
+async def test_what_is_said_keeps_no_connection_alive() -> None:
+    async with room_node() as node:
+        for n in range(20):
+            client = await RawClient.join(node.port, token=f"p{n}")
+            assert (await client.call("danmaku", say("hello")))["ok"] is True
+            await client.close()
+        await asyncio.sleep(0.1)
+        gc.collect()
+        assert not [each for each in gc.get_objects() if type(each) is WebSocketSession]
+
+
+async def test_metrics_count_what_happened() -> None:
+    async with room_node() as node:
+        client = await RawClient.join(node.port, token="alice")
+        await client.call("danmaku", say("hello"))
+        await client.call("danmaku", {"id": "x", "text": ""})
+        metrics = Metrics()
+        metrics.collect_from(node.gateway.metrics)
+        page = metrics.render().decode()
+        assert "streamd_room_members 1.0" in page
+        assert "streamd_room_spoken_total 1.0" in page
+        assert 'streamd_room_refused_danmaku_total{code="empty"} 1.0' in page
+        assert 'streamd_room_shed_total{class="A"} 0.0' in page
+        await client.close()
