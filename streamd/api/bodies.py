@@ -18,7 +18,8 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+# Last in an Annotated[int, …], or the bounds before it are not described.
+WHOLE = BeforeValidator(_whole)
 # No control characters, on one line, and on several.
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
 AccountName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,31}$", description="what one signs in with")]
@@ -36,4 +37,4 @@ Phone = Annotated[
 # Long enough for any answer to be "wrong", bounded so that nobody has megabytes hashed.
 GivenPassword = Annotated[SecretStr, Field(max_length=512)]
 NewPassword = Annotated[SecretStr, Field(min_length=8, max_length=128)]
-UtcMs = Annotated[Whole, Field(ge=0, le=4_102_444_800_000, description="milliseconds since the Unix epoch")]
+UtcMs = Annotated[int, Field(ge=0, le=4_102_444_800_000, description="milliseconds since the Unix epoch"), WHOLE]

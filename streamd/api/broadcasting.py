@@ -12,7 +12,7 @@ from streamd.accounts.playback import Playback
 from streamd.accounts.rooms import Rooms
 from streamd.accounts.stream_keys import StreamKeys
 from streamd.api.addresses import Addresses, StreamKeyView
-from streamd.api.bodies import Body, Line, Whole
+from streamd.api.bodies import WHOLE, Body, Line
 from streamd.api.permissions import require
 from streamd.api.routes import Route
 from streamd.clock import Clock
@@ -49,7 +49,7 @@ class ChatDesk(Protocol):
 class Cut(Body):
     """For how long."""
 
-    for_s: Annotated[Whole, Field(ge=1, le=7 * 24 * 3_600)] = 60
+    for_s: Annotated[int, Field(ge=1, le=7 * 24 * 3_600), WHOLE] = 60
     reason: Annotated[Line, Field(max_length=200)] = ""
 
 
@@ -76,7 +76,7 @@ class PlaybackView(BaseModel):
 class PlaybackTokenRequest(Body):
     """A token to watch by."""
 
-    expires_in_s: Annotated[Whole, Field(ge=1, le=7 * 24 * 3_600)] = 4 * 3_600
+    expires_in_s: Annotated[int, Field(ge=1, le=7 * 24 * 3_600), WHOLE] = 4 * 3_600
     address: Annotated[
         str, Field(max_length=45, pattern=r"^[0-9A-Fa-f:.]*$", description="the only address it is good from")
     ] = ""
@@ -101,10 +101,10 @@ class WordRule(Body):
 class ChatChange(Body):
     """What is to change; what is left out stays."""
 
-    slow_mode_ms: Annotated[Whole | None, Field(ge=0, le=600_000)] = None
+    slow_mode_ms: Annotated[int | None, Field(ge=0, le=600_000), WHOLE] = None
     muted_all: bool | None = None
     guests_may_speak: bool | None = None
-    max_length: Annotated[Whole | None, Field(ge=1, le=500)] = None
+    max_length: Annotated[int | None, Field(ge=1, le=500), WHOLE] = None
     words: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=64)] | WordRule] | None, Field(max_length=5_000)
     ] = None

@@ -11,7 +11,7 @@ from streamd.accounts.audit import AuditLog
 from streamd.accounts.invitations import Invitation, Invitations
 from streamd.accounts.members import Members
 from streamd.accounts.roles import ADMIN, HOST
-from streamd.api.bodies import Body, Whole
+from streamd.api.bodies import WHOLE, Body
 from streamd.api.permissions import ADMINS, SIGNED_IN, Actor, require
 from streamd.api.routes import Route
 from streamd.errors import ConflictError, ForbiddenError, NotFoundError
@@ -31,7 +31,7 @@ class InvitationRequest(Body):
     """What the one who opens the link becomes."""
 
     role: Role
-    expires_in_s: Annotated[Whole, Field(ge=60, le=30 * 24 * 3_600)] = 7 * 24 * 3_600
+    expires_in_s: Annotated[int, Field(ge=60, le=30 * 24 * 3_600), WHOLE] = 7 * 24 * 3_600
 
 
 class Acceptance(Body):
