@@ -1,6 +1,9 @@
 """Rooms: danmaku, likes, product cards and notices over Socket.IO, ordered, bounded and moderated.
 
-Pure cores: `wire` (bytes of the protocol), `room` (what a room knows and in which order), `moderation` (who may say
-what). Around them: `sequencer` (one order across nodes), `fanout` (shared bytes to many connections), `socket` and
-`session` (the two transports), `history` (danmaku kept), `gateway` (the door for the rest of the product).
+Cores without I/O: `wire` (bytes of the protocol), `room` (what a room knows, and in which order), `tick` (what is told
+next, and whose turn it is), `moderation` (words), `conduct` (people, sanctions, rates), `pace`.
+Around them, from the outside in: `gateway` (the door for the product), `socket` and `session` (the two transports),
+`entrance` (from a connection to a seat), `speech` (from what is said to a draft), `tables` and `table` (active rooms),
+`sequencer` (one order across nodes), `fanout` (the same bytes to everybody). `history` keeps, `review` asks outside,
+`measures` shows, `ports` says what is asked of the rest of the product.
 """

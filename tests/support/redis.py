@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+_LIBC = ctypes.CDLL(None)
 
 
 class RedisServer:
@@ -32,7 +35,11 @@ class RedisServer:
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", os.fspath(self.directory)]
         arguments += ["--save", "", "--appendonly", "no", "--loglevel", "warning", *self._options]
         self._process = await asyncio.create_subprocess_exec(
-            program, *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+            program,
+            *arguments,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,
         )
         async with asyncio.timeout(10), self.client() as client:
             while True:
@@ -58,6 +65,10 @@ class RedisServer:
 
     def client(self) -> Redis:
         return Redis(port=self.port, socket_timeout=2)
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a test run that is killed leaves no server behind
 
 
 def free_port() -> int:
