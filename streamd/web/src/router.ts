@@ -14,7 +14,7 @@ export const router = createRouter({
       path: '/watch/:room',
       name: 'watch',
       component: WatchPage,
-      props: true,
+      props: (route) => ({ room: String(route.params['room']), token: String(route.query['token'] ?? '') }),
     },
     { path: '/:rest(.*)*', name: 'missing', component: () => import('./home/MissingPage.vue') },
   ],

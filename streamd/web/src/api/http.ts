@@ -69,7 +69,7 @@ function observeClock(
   }
 }
 
-function problemFrom(status: number, body: unknown): Problem {
+export function problemFrom(status: number, body: unknown): Problem {
   const said = record(body)
   return {
     status,

@@ -1,7 +1,7 @@
 /**
  * `GET /api/v1/rooms` and `GET /api/v1/rooms/ROOM`: what is on air, and who is who.
  */
-import { list, readJson, record, text, type ReadOptions } from './http'
+import { list, number, readJson, record, text, type ReadOptions } from './http'
 
 export interface RoomSummary {
   readonly room: string
@@ -10,6 +10,8 @@ export interface RoomSummary {
   readonly onAir: boolean
   /** Address of a picture, or empty. */
   readonly cover: string
+  /** When the next show is announced for, UTC; null when it is not. */
+  readonly startsAtMs: number | null
 }
 
 export type RoomList =
@@ -40,6 +42,7 @@ function readSummary(body: unknown): RoomSummary {
     host: text(said['host']) || text(said['owner']) || text(record(said['host'])['name']),
     onAir: said['on_air'] === true,
     cover: sameSite(text(said['cover'])),
+    startsAtMs: number(said['starts_at_ms']),
   }
 }
 

@@ -61,6 +61,13 @@ export function price(minor: number, currency: string): string {
   }
 }
 
+/** A moment as people arrange to meet: the day, and hours and minutes of the reader's own clock. */
+export function dayAndTime(utcMs: number): string {
+  const locale = language.value === 'zh' ? 'zh-CN' : 'en'
+  const form = { weekday: 'long', month: 'long', day: 'numeric', hour: '2-digit', minute: '2-digit' } as const
+  return new Intl.DateTimeFormat(locale, form).format(utcMs)
+}
+
 /** Remaining time as m:ss or h:mm:ss. */
 export function countdown(ms: number): string {
   const seconds = Math.max(0, Math.ceil(ms / 1_000))

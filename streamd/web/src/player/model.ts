@@ -13,6 +13,8 @@ export type FailureKind =
   | 'network'
   /** 404: no such room, or not on air. */
   | 'not-found'
+  /** 401 or 403: this room asks for a token, and ours is missing, old or of another room. */
+  | 'forbidden'
   /** The stream ended in good order: FLV's body finished, or the playlist says ENDLIST. */
   | 'end-of-stream'
   /** The browser cannot decode it, in this way. */
@@ -49,6 +51,8 @@ export type PlayerPhase =
   /** The server does not answer. */
   | 'lost'
   | 'unknown-room'
+  /** The room shows itself only to those with a good link. */
+  | 'forbidden'
   | 'unsupported'
 
 export interface PlayerSnapshot {

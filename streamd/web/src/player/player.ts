@@ -349,7 +349,7 @@ export class LivePlayer {
 
   private wait(phase: WaitingPhase): void {
     if (this.phase !== phase) this.askCount = 0
-    if (this.pictureAtMs === null || phase === 'ended' || phase === 'unknown-room') this.letGo()
+    if (this.pictureAtMs === null || phase === 'ended' || phase === 'unknown-room' || phase === 'forbidden') this.letGo()
     const delayMs = askAgainMs(phase, this.askCount, this.parts.isHidden(), this.parts.random)
     this.askCount += 1
     this.plan(delayMs, () => void this.ask())

@@ -10,7 +10,7 @@ import { backoffMs, type BackoffShape } from '@/time/backoff'
 
 import type { EngineFailure, PlayerPhase } from './model'
 
-export type WaitingPhase = 'offline' | 'interrupted' | 'ended' | 'lost' | 'unknown-room'
+export type WaitingPhase = 'offline' | 'interrupted' | 'ended' | 'lost' | 'unknown-room' | 'forbidden'
 export type Verdict = 'play' | WaitingPhase
 
 export interface Circumstances {
@@ -33,8 +33,11 @@ export function verdict(now: Circumstances): Verdict {
     case 'unknown-room':
       return 'unknown-room'
     case 'unsaid':
+      if (now.failure?.kind === 'forbidden' || now.present === 'forbidden') return 'forbidden'
       return now.failure?.kind === 'not-found' ? whenOffline(now) : 'play'
     case 'known':
+      // Tried again now and then all the same: the room may be opened to everybody.
+      if (presence.status.state === 'live' && now.failure?.kind === 'forbidden') return 'forbidden'
       if (presence.status.state === 'live') return 'play'
       return presence.status.state === 'paused' ? 'interrupted' : whenOffline(now)
   }
@@ -55,6 +58,7 @@ const SHAPES: Readonly<Record<WaitingPhase, BackoffShape>> = {
   offline: { firstMs: 3_000, capMs: 10_000, jitter: 0.25 },
   ended: { firstMs: 5_000, capMs: 30_000, jitter: 0.25 },
   'unknown-room': { firstMs: 15_000, capMs: 60_000, jitter: 0.25 },
+  forbidden: { firstMs: 30_000, capMs: 60_000, jitter: 0.25 },
 }
 
 /** A page nobody looks at asks this much less often. */

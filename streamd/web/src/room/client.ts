@@ -17,6 +17,8 @@ import { RoomState } from './state'
 export interface RoomParts {
   readonly room: string
   readonly token: () => string
+  /** The server did not take the token: get another, or none. Resolves when it is worth joining again. */
+  readonly renewToken: () => Promise<unknown>
   readonly transport: OpenTransport
   readonly timers: Timers
   readonly utcNowMs: () => number
@@ -37,7 +39,7 @@ const MAX_LIKES_WAITING = 100
 /** A message that could not be delivered for so long is given back to its author. */
 const DELIVERY_MS = 15_000
 /** Refusals that time does not mend, unless the server names a time. */
-const FINAL: ReadonlySet<string> = new Set(['room_required', 'room_not_found', 'room_unknown', 'banned', 'unauthenticated'])
+const FINAL: ReadonlySet<string> = new Set(['room_required', 'room_not_found', 'room_unknown', 'banned'])
 /** Said longer ago than this, a message is for the list only: after a break they would all fly at once. */
 const FLIES_MS = 5_000
 /** No burst is spread over more than this. */
@@ -73,6 +75,16 @@ export class SocketRoomClient implements RoomClient {
     this.connection?.close()
     this.joined = false
     this.wakeWaiters()
+  }
+
+  /** Somebody signed in or out: join again as who they are now. */
+  rejoin(): void {
+    if (!this.running) return
+    this.connection?.close()
+    this.connection = null
+    this.joined = false
+    this.attempts = 0
+    this.connect()
   }
 
   nudge(): void {
@@ -150,6 +162,10 @@ export class SocketRoomClient implements RoomClient {
   private onRefused(said: unknown): void {
     const refusal = readRefusal(said)
     this.state.refusal = refusal
+    if (refusal.code === 'unauthenticated') {
+      void this.parts.renewToken().then(() => this.onClosed(0))
+      return
+    }
     if (FINAL.has(refusal.code) && refusal.retryAfterMs === 0) {
       this.connection = null
       this.joined = false

@@ -132,6 +132,8 @@ export interface RoomClient {
   /** Resolves with null when the message was taken, else with the reason. */
   say(text: string, style?: { color?: string; mode?: DanmakuMode }): Promise<Refusal | null>
   like(count?: number): void
+  /** Somebody signed in or out. */
+  rejoin(): void
   /** Something suggests that the network is back. */
   nudge(): void
 }

@@ -36,7 +36,12 @@ function askedMode(): ModePreference | null {
   return mode === 'flv' || mode === 'hls' ? mode : null
 }
 
-export function usePlayer(room: string, video: Ref<HTMLVideoElement | null>, onFrameLost: () => void): PagePlayer {
+export function usePlayer(
+  room: string,
+  token: string,
+  video: Ref<HTMLVideoElement | null>,
+  onFrameLost: () => void,
+): PagePlayer {
   const snapshot = shallowRef(BEFORE)
   const status = shallowRef<StreamStatus | null>(null)
   const player = shallowRef<LivePlayer | null>(null)
@@ -55,7 +60,7 @@ export function usePlayer(room: string, video: Ref<HTMLVideoElement | null>, onF
     const made = new LivePlayer(
       {
         video: element,
-        address: (mode) => streamAddress(mode, room, location.origin),
+        address: (mode) => streamAddress(mode, room, location.origin, token),
         loadEngine,
         askServer,
         timers: hostTimers,

@@ -1,12 +1,12 @@
 /**
  * The room's client in a page. The view changes at most ten times a second, however busy the room.
  */
-import { onBeforeUnmount, onMounted, shallowRef, type ShallowRef } from 'vue'
+import { onBeforeUnmount, onMounted, shallowRef, watch, type ShallowRef } from 'vue'
 
 import { SocketRoomClient } from '@/room/client'
 import type { Danmaku, RoomClient, RoomView } from '@/room/model'
 import { browserTransport } from '@/room/socket/browserTransport'
-import { serverClock } from '@/services'
+import { serverClock, session, signedIn } from '@/services'
 import { hostTimers } from '@/time/timers'
 
 const VIEW_EVERY_MS = 100
@@ -27,7 +27,8 @@ export function useRoom(room: string, listeners: RoomListeners): PageRoom {
   let due: ReturnType<typeof setTimeout> | null = null
   const client: RoomClient = new SocketRoomClient({
     room,
-    token: () => '', // watching needs no account; signing in will bring one
+    token: () => session.token(),
+    renewToken: () => session.renew(),
     transport: browserTransport(location.origin),
     timers: hostTimers,
     utcNowMs: () => serverClock.nowMs(),
@@ -43,6 +44,10 @@ export function useRoom(room: string, listeners: RoomListeners): PageRoom {
   const view = shallowRef(client.view())
   const nudge = (): void => client.nudge()
 
+  watch(
+    () => signedIn.value?.id,
+    () => client.rejoin(),
+  )
   onMounted(() => {
     client.start()
     addEventListener('online', nudge)

@@ -62,7 +62,7 @@ describe('rooms on air', () => {
     const found = await fetchRooms(answering(200, { items, next_cursor: null }))
     expect(found).toEqual({
       kind: 'rooms',
-      rooms: [{ room: 'demo', title: 'Tea', host: 'lin', onAir: true, cover: '/live/demo/cover.jpg' }],
+      rooms: [{ room: 'demo', title: 'Tea', host: 'lin', onAir: true, cover: '/live/demo/cover.jpg', startsAtMs: null }],
     })
   })
 

@@ -51,6 +51,19 @@ describe('starting', () => {
     expect(world.phase).toBe('unknown-room')
   })
 
+  it('shows that a signed room wants a good link, and does not hammer it', async () => {
+    const world = new PlayerWorld()
+    world.onStart = 'forbidden'
+    world.player.start()
+    await world.wait(120_000)
+    expect(world.phase).toBe('forbidden')
+    expect(world.engines.length).toBeLessThan(6)
+    world.onStart = 'picture'
+    world.player.nudge()
+    await world.play(500)
+    expect(world.phase).toBe('playing')
+  })
+
   it('keeps asking for a stream that is live but whose first part is not written yet', async () => {
     const world = new PlayerWorld(['hls', 'flv'])
     world.onStart = 'not-found'

@@ -60,6 +60,35 @@ describe('joining', () => {
   })
 })
 
+describe('being somebody', () => {
+  it('gets another token when the server does not take the old one', async () => {
+    const world = new RoomWorld()
+    world.token = 'old'
+    world.nextToken = 'new'
+    world.client.start()
+    world.channel.say('0{"pingInterval":25000,"pingTimeout":20000}')
+    world.channel.say('44{"message":"no","data":{"code":"unauthenticated","fix":"sign in"}}')
+    await world.timers.pass(1_000)
+    expect(world.renewals).toBe(1)
+    world.join()
+    expect(world.channel.auth['token']).toBe('new')
+    expect(world.client.view().link).toBe('joined')
+  })
+
+  it('joins again, where it was, as who has just signed in', async () => {
+    const world = joined()
+    world.channel.event('danmaku', [danmaku(11)])
+    world.token = 'mine'
+    world.client.rejoin()
+    expect(world.channels).toHaveLength(2)
+    world.join({ recovered: true })
+    expect(world.channel.auth).toEqual({ room: 'demo', token: 'mine', resume: { epoch: 'e1', seq: 11 } })
+    expect(world.channels[0]?.closed).toBe(true)
+    await world.timers.pass(5_000)
+    expect(world.channels).toHaveLength(2)
+  })
+})
+
 describe('being put out', () => {
   it('stays away from a room that banned it, and returns when a ban has a near end', async () => {
     for (const [retryAfterMs, channels] of [[undefined, 1], [60_000, 2]] as const) {

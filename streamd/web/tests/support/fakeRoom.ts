@@ -80,6 +80,8 @@ export class RoomWorld {
   likes = 0
   changes = 0
   token = ''
+  nextToken = ''
+  renewals = 0
   readonly client: SocketRoomClient
 
   constructor() {
@@ -92,6 +94,11 @@ export class RoomWorld {
     this.client = new SocketRoomClient({
       room: 'demo',
       token: () => this.token,
+      renewToken: () => {
+        this.renewals += 1
+        this.token = this.nextToken
+        return Promise.resolve()
+      },
       transport,
       timers: this.timers,
       utcNowMs: () => 1_700_000_000_000 + this.timers.nowMs(),

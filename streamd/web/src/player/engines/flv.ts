@@ -119,6 +119,7 @@ function failureKind(type: string, detail: string, status: number): EngineFailur
   if (detail === mpegts.ErrorDetails.MEDIA_CODEC_UNSUPPORTED) return 'codec'
   if (detail === mpegts.ErrorDetails.MEDIA_FORMAT_UNSUPPORTED) return 'codec'
   if (type === mpegts.ErrorTypes.MEDIA_ERROR) return 'media'
+  if (status === 401 || status === 403) return 'forbidden'
   return status === 404 ? 'not-found' : 'network'
 }
 

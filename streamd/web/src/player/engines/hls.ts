@@ -112,7 +112,9 @@ class HlsEngine implements Engine {
 function failureKind(data: ErrorData): EngineFailure['kind'] {
   if (CODEC_ERRORS.has(data.details)) return 'codec'
   if (data.type === ErrorTypes.MEDIA_ERROR || data.type === ErrorTypes.MUX_ERROR) return 'media'
-  return data.response?.code === 404 ? 'not-found' : 'network'
+  const status = data.response?.code ?? 0
+  if (status === 401 || status === 403) return 'forbidden'
+  return status === 404 ? 'not-found' : 'network'
 }
 
 function describe(data: ErrorData): string {

@@ -16,16 +16,17 @@ export async function loadEngine(mode: PlayMode): Promise<EngineMaker> {
   }
 }
 
-/** Where each way finds the room's stream. `origin` is the page's, such as `https://live.example`. */
-export function streamAddress(mode: PlayMode, room: string, origin: string): string {
+/** Where each way finds the room's stream. `origin` is the page's; `token` opens a signed room, and playlists carry it on. */
+export function streamAddress(mode: PlayMode, room: string, origin: string, token: string): string {
   const path = `/live/${encodeURIComponent(room)}`
+  const query = token === '' ? '' : `?token=${encodeURIComponent(token)}`
   switch (mode) {
     case 'flv':
-      return `${origin}${path}.flv`
+      return `${origin}${path}.flv${query}`
     case 'ws-flv':
-      return `${origin.replace(/^http/, 'ws')}${path}.flv`
+      return `${origin.replace(/^http/, 'ws')}${path}.flv${query}`
     case 'hls':
     case 'native-hls':
-      return `${origin}${path}/index.m3u8`
+      return `${origin}${path}/index.m3u8${query}`
   }
 }
