@@ -224,7 +224,13 @@ class Node:
             OperationsApi(metrics=self._metrics, checks={"database": lambda: ping(self._engine)}, version=__version__),
             Pages(folder=PAGES),
         ]
-        answering = Answering(log=get_log("http"), metrics=self._metrics, clock=self._clock, origin=origin)
+        answering = Answering(
+            log=get_log("http"),
+            metrics=self._metrics,
+            clock=self._clock,
+            origin=origin,
+            others=self._settings.http.cors_origins,
+        )
         border = Border(
             who=self.accounts.identities,
             throttle=self.accounts.throttle,
@@ -375,6 +381,7 @@ def _banner(settings: Settings) -> str:
             f"                stream key  {demo.STREAM_KEY}",
             f"  by ffmpeg     ffmpeg -re -i FILE -c copy -f flv {settings.rtmp_url}/{demo.STREAM_KEY}",
             f"  API           {origin}/api/docs",
+            f"  people        {', '.join(demo.PEOPLE)}; password {demo.PASSWORD}",
             "",
             "An encoder with that key replaces the synthetic programme. Ctrl-C stops the server.",
             "",

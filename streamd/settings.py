@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streamd.errors import SettingsError
@@ -46,6 +46,14 @@ def _public_url(value: object) -> object:
     return value
 
 
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc or value != f"{parts.scheme}://{parts.netloc}":
+            raise ValueError(f"{value[:100]!r} is not an origin: http or https, a host, no path")
+    return values
+
+
 def _one_of(*schemes: str) -> BeforeValidator:
     def check(value: object) -> object:
         if isinstance(value, str) and value and value.partition("://")[0] not in schemes:
@@ -72,6 +80,12 @@ class Http(Section):
 
     host: Host = "0.0.0.0"  # noqa: S104  # a streaming server is there to be reached
     port: Port = 8080
+    cors_origins: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_split),
+        AfterValidator(_origins),
+        Field(description="a list of other sites whose pages may use the API: https://shop.example.com"),
+    ] = ()
     behind_proxy: Annotated[
         bool, Field(description="true where a proxy of yours sets X-Forwarded-For, and nobody gets past it")
     ] = False

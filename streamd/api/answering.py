@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import structlog
 from aiohttp import web
@@ -43,13 +43,13 @@ HEADERS: Mapping[str, Mapping[str, str]] = {
 
 
 class Answering:
-    """Wraps handlers. `origin` is the public origin: the only other site that may read the API from a browser."""
+    """Wraps handlers. `origin` and `others` are the sites whose pages may read the API in a browser."""
 
-    def __init__(self, *, log: Log, metrics: Metrics, clock: Clock, origin: str) -> None:
+    def __init__(self, *, log: Log, metrics: Metrics, clock: Clock, origin: str, others: Collection[str] = ()) -> None:
         self._log = log
         self._metrics = metrics
         self._clock = clock
-        self._origin = origin
+        self._origins = frozenset({origin, *others})
 
     def wrap(self, route: Route, handler: Bound) -> Bound:
         """`handler`, with everything of this module's promise."""
@@ -108,6 +108,7 @@ class Answering:
 
     def _allow_origin(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Vary"] = "Origin"
-        if request.headers.get("Origin") == self._origin:
-            response.headers["Access-Control-Allow-Origin"] = self._origin
-            response.headers["Access-Control-Expose-Headers"] = "X-Request-ID, Retry-After"
+        origin = request.headers.get("Origin")
+        if origin in self._origins:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = "X-Request-ID, Retry-After, Idempotent-Replayed"

@@ -92,7 +92,9 @@ def page(document: Document) -> str:
 
 def _operation(path: str, method: str, operation: Document) -> Iterator[str]:
     yield f"<h2><span class=method>{method.upper()}</span> <code>{escape(path)}</code></h2>"
-    yield f"<p>{escape(operation['summary'])}</p><table>"
+    yield f"<p>{escape(operation['summary'])}. {escape(operation.get('description', ''))}</p><table>"
+    for kind, sent in operation.get("requestBody", {}).get("content", {}).items():
+        yield _row("body", _type(sent["schema"]), escape(kind))
     for parameter in operation["parameters"]:
         about = parameter.get("description", "")
         yield _row(parameter["name"], f"{_type(parameter['schema'])} in {parameter['in']}", escape(about))

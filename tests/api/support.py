@@ -41,6 +41,7 @@ from tests.support.accounts import PASSWORD, accounts_over
 from tests.support.clock import FakeClock
 
 ORIGIN = "https://live.example.com"
+SHOP = "https://shop.example.com"
 ADDRESSES = Addresses(origin=ORIGIN, rtmp_url="rtmp://live.example.com:1935/live")
 Client = TestClient[web.Request, web.Application]
 
@@ -162,7 +163,7 @@ async def serve_areas(
 ) -> AsyncIterator[Client]:
     metrics = metrics or Metrics()
     application = web.Application()
-    answering = Answering(log=get_log("test"), metrics=metrics, clock=clock, origin=ORIGIN)
+    answering = Answering(log=get_log("test"), metrics=metrics, clock=clock, origin=ORIGIN, others=(SHOP,))
     docs = DocsApi(version="1.2.3", server=ORIGIN)
     mount(application, areas, docs=docs, answering=answering, border=border)
     async with TestClient(TestServer(application)) as client:

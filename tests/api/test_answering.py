@@ -21,7 +21,7 @@ from streamd.errors import (
     UnavailableError,
 )
 from streamd.telemetry.metrics import Metrics
-from tests.api.support import ORIGIN, serve
+from tests.api.support import ORIGIN, SHOP, serve
 
 
 class Failing:
@@ -97,6 +97,8 @@ async def test_only_the_public_origin_may_read_the_api_from_a_browser(rooms: Roo
     async with serve(rooms) as client:
         ours = await client.get("/api/v1/rooms", headers={"Origin": ORIGIN})
         assert ours.headers["Access-Control-Allow-Origin"] == ORIGIN
+        listed = await client.get("/api/v1/rooms", headers={"Origin": SHOP})
+        assert listed.headers["Access-Control-Allow-Origin"] == SHOP
         other = await client.get("/api/v1/rooms", headers={"Origin": "https://evil.example"})
         assert "Access-Control-Allow-Origin" not in other.headers
         assert (ours.headers["Vary"], other.headers["Vary"]) == ("Origin", "Origin")

@@ -19,6 +19,7 @@ from streamd.db.engine import open_engine, ping
 from streamd.db.migrate import SCRIPTS, downgrade, missing, upgrade
 from streamd.db.tables import metadata, rooms
 from streamd.errors import SettingsError, UnavailableError
+from tests.support.mariadb import MariaDb
 from tests.support.ports import free_port
 
 
@@ -162,6 +163,25 @@ async def test_cancelled_query_leaves_a_working_pool(engine: AsyncEngine) -> Non
             async with asyncio.timeout(0), engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
     await ping(engine)
+
+
+async def test_connections_that_the_server_cut_are_replaced(mariadb: MariaDb) -> None:
+    url = mariadb.create_database()
+    opened = open_engine(url)
+    try:
+        # All at once, so that the pool holds several.
+        await asyncio.gather(*(ping(opened) for _ in range(4)))
+        async with opened.connect() as connection:
+            listed = await connection.execute(
+                text("SELECT id FROM information_schema.processlist WHERE db = DATABASE()")
+            )
+            own = await connection.scalar(text("SELECT CONNECTION_ID()"))
+            others = [number for (number,) in listed if number != own]
+        for number in [*others, own]:
+            await asyncio.to_thread(mariadb.execute, f"KILL {number}")
+        await asyncio.gather(*(ping(opened) for _ in range(4)))
+    finally:
+        await opened.dispose()
 
 
 def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
