@@ -166,8 +166,9 @@ class Cutter:
             self._at_key(frame, events)
         elif dts >= self.picture_cut:
             self._frame = self._measured_frame(dts)
+            was_last = self._part_limit == self._segment_limit
             self._close(dts, dts, events)
-            self._end_segment_if_full(events)
+            self._end_segment_if_full(events, was_last=was_last)
         self.pictures.append(frame)
         return events
 
@@ -206,7 +207,7 @@ class Cutter:
         events: list[Event] = []
         video_end = self.pictures[-1].dts + self._frame if self.pictures else 0
         end = max(video_end, self._sound_end())
-        self._close(min(end, self._part_limit), video_end, events)
+        self._close(min(end, self._part_limit), video_end, events, sound_end=self._part_limit + self._target)
         events.append(SegmentClosed())
         return events
 
@@ -221,9 +222,9 @@ class Cutter:
         while dts > self._part_limit:
             pictures, start = self.pictures, self._part_start
             grid = min(start + self._part, self._part_limit)
-            ends_segment = self._part_limit == self._segment_limit
+            was_last = self._part_limit == self._segment_limit
             without_last = pictures[-1].dts - start if pictures else 0
-            least = self._target // 2 if self._independent else 1 if ends_segment else self._floor
+            least = self._target // 2 if self._independent else 1 if was_last else self._floor
             whole_enough = without_last >= least
             if not whole_enough and (dts - grid <= self._target or self._covered(grid, frame)):
                 if not pictures and not self._sound.fills and not self._sound_before(grid):
@@ -236,9 +237,7 @@ class Cutter:
                 self._independent = last.is_sync
             else:
                 return False
-            if ends_segment:
-                self._segment_limit = self._part_start
-            self._end_segment_if_full(events)
+            self._end_segment_if_full(events, was_last=was_last)
         return True
 
     def _covered(self, grid: int, frame: EncodedFrame) -> bool:
@@ -280,9 +279,12 @@ class Cutter:
         events.append(SegmentClosed())
         events.append(self._open_segment(independent=True))
 
-    def _end_segment_if_full(self, events: list[Event]) -> None:
-        """Begin a segment without a key frame where another picture might outgrow the target duration."""
-        if self._segment_limit - self._part_start >= self._frame:
+    def _end_segment_if_full(self, events: list[Event], *, was_last: bool) -> None:
+        """Begin a segment without a key frame where another picture might outgrow the target duration.
+
+        `was_last`: the part just closed had no more room than its segment.
+        """
+        if not was_last and self._segment_limit - self._part_start >= self._frame:
             return
         key_in_front = self._independent
         events.append(SegmentClosed())
@@ -333,10 +335,13 @@ class Cutter:
             self.picture_cut = start + (max(room, self._floor) if self._part_limit < self._segment_limit else room)
             self.sound_cut = start * self._sound_hz // self._hz + self._away
 
-    def _close(self, end: int, video_end: int, events: list[Event]) -> None:
-        """The open part ends at `end`, its last picture at `video_end`; a new one begins. An empty one is not told."""
+    def _close(self, end: int, video_end: int, events: list[Event], *, sound_end: int | None = None) -> None:
+        """The open part ends at `end`, its last picture at `video_end`; a new one begins. An empty one is not told.
+
+        Sound that begins before `end` goes with it, or what begins before `sound_end`.
+        """
         start = self._part_start
-        until = -(-end * self._sound_hz // self._hz)
+        until = -(-(end if sound_end is None else sound_end) * self._sound_hz // self._hz)
         sounds = self._sound.take(until, needed=not self.pictures) if end > start else []
         if self.pictures:
             self._last_picture = self.pictures[-1].dts

@@ -39,7 +39,7 @@ AUDIO_44100 = replace(AUDIO, config=bytes.fromhex("1210"), sample_rate_hz=44_100
 OPUS = replace(
     AUDIO,
     codec=Codec.OPUS,
-    config=bytes.fromhex("0002013800bb80000000"),
+    config=bytes.fromhex("000201380000bb80000000"),
     codec_string="opus",
     samples_per_frame=960,
 )

@@ -7,6 +7,7 @@ change, a segment that is not what it was, sequence numbers that go back, parts 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -40,6 +41,7 @@ class Part:
     uri: str
     duration: Decimal
     independent: bool
+    gap: bool = False
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Segment:
     duration: Decimal | None = None
     parts: list[Part] = field(default_factory=list)
     parts_listed: bool = False
+    gap: bool = False
 
     @property
     def length(self) -> Decimal:
@@ -76,8 +79,11 @@ class Playlist:
     ended: bool
 
 
-def parse(text: str) -> Playlist:
-    """Read one media playlist. Every tag must be known, in order, and said once where once is the rule."""
+def parse(text: str, known: Mapping[int, Segment] | None = None) -> Playlist:
+    """Read one media playlist. Every tag must be known, in order, and said once where once is the rule.
+
+    `known`: segments by number from earlier reads, which a delta update builds on.
+    """
     assert text.endswith("\n")
     lines = text.split("\n")[:-1]
     assert lines[0] == "#EXTM3U"
@@ -109,13 +115,16 @@ def parse(text: str) -> Playlist:
         reports=[],
         ended=False,
     )
-    _body(lines[at:], playlist)
+    last_skipped = (known or {}).get(media_sequence + skipped - 1) if skipped else None
+    _body(lines[at:], playlist, last_skipped)
     return playlist
 
 
-def _body(lines: list[str], playlist: Playlist) -> None:
+def _body(lines: list[str], playlist: Playlist, last_skipped: Segment | None) -> None:
     map_uri: str | None = None
     discontinuity = playlist.discontinuity_sequence
+    if last_skipped is not None:
+        map_uri, discontinuity = last_skipped.map_uri, last_skipped.discontinuity_sequence
     pending_duration: Decimal | None = None
     current: Segment | None = None
     msn = playlist.media_sequence + playlist.skipped
@@ -148,6 +157,8 @@ def _body(lines: list[str], playlist: Playlist) -> None:
         elif name == "EXT-X-PROGRAM-DATE-TIME":
             assert current is None, "PROGRAM-DATE-TIME must precede the first part of its segment"
             segment().date_time = value
+        elif name == "EXT-X-GAP":
+            segment().gap = True
         elif name == "EXT-X-PART":
             _part(attributes(value), segment())
         elif name == "EXTINF":
@@ -170,7 +181,8 @@ def _body(lines: list[str], playlist: Playlist) -> None:
 def _part(listed: dict[str, str], segment: Segment) -> None:
     assert listed.get("INDEPENDENT", "YES") == "YES"
     segment.parts_listed = True
-    segment.parts.append(Part(listed["URI"], Decimal(listed["DURATION"]), "INDEPENDENT" in listed))
+    gap = listed.get("GAP") == "YES"
+    segment.parts.append(Part(listed["URI"], Decimal(listed["DURATION"]), "INDEPENDENT" in listed, gap))
 
 
 class StrictReader:
@@ -188,7 +200,7 @@ class StrictReader:
 
     def read(self, text: str) -> Playlist:
         """Take one answer, full or delta, and hold it against everything seen before."""
-        playlist = parse(text)
+        playlist = parse(text, self.segments)
         self.reloads += 1
         self._promises(playlist)
         self._sequence(playlist)
@@ -222,6 +234,7 @@ class StrictReader:
         assert segment.date_time is not None, "PROGRAM-DATE-TIME on every segment"
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", segment.date_time)
         seen = self.segments.get(segment.msn)
+        assert segment.duration is None or all(part.gap == segment.gap for part in segment.parts)
         if segment.duration is not None:
             assert round(segment.duration + Decimal("1e-9")) <= playlist.target_duration, "EXTINF above the target"
             if segment.parts:
@@ -248,7 +261,9 @@ class StrictReader:
         checked = segment.parts[:-1]
         before = max(len(seen.parts) - 1, 0) if seen is not None else 0
         self.parts_seen += len(checked[before:]) + (segment.duration is not None)
-        self.short_parts += sum(not part.independent and part.duration < floor for part in checked[before:])
+        self.short_parts += sum(
+            not part.independent and not part.gap and part.duration < floor for part in checked[before:]
+        )
 
     def _window(self, playlist: Playlist) -> None:
         """Parts stay listed for three target durations from the end, and not for segments that are long past it."""
