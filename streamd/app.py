@@ -23,6 +23,7 @@ import uvloop
 from aiohttp import web
 
 from danmaku.gateway import RoomGateway
+from danmaku.history import DanmakuHistory, SanctionShelf
 from danmaku.ports import RoomFacts
 from danmaku.settings import RoomSettings
 from danmaku.socket import TransportSettings
@@ -51,10 +52,11 @@ from streamd.chatting import ChatDesk, RoomBook, RoomIdentify
 from streamd.clock import SystemClock
 from streamd.cluster.in_process import InProcessBus
 from streamd.cluster.rates import InProcessRates
+from streamd.cluster.redis import RedisBus
 from streamd.db.engine import Database, open_engine, ping
 from streamd.delivery.flv import FlvDelivery
 from streamd.delivery.hls import HlsDelivery
-from streamd.errors import NotFoundError
+from streamd.errors import NotFoundError, UnavailableError
 from streamd.live.directory import InProcessDirectory
 from streamd.live.fanout import FanOut
 from streamd.live.gate import StreamGate
@@ -96,6 +98,7 @@ async def _serve(settings: Settings, *, is_demo: bool, with_programme: bool) -> 
         engine = open_engine(settings.database)
         stack.push_async_callback(engine.dispose)
         node = Node(settings, engine=engine)
+        stack.push_async_callback(node.close)
         if is_demo:
             await demo.seed(node.accounts)
         await node.listen()
@@ -133,12 +136,15 @@ class Node:
             log=get_log("accounts"),
         )
         self.rooms = self.accounts.rooms
+        self._bus = self._open_bus()
+        self._history = DanmakuHistory(engine=engine, clock=self._clock)
         self._gateway = RoomGateway(
-            bus=InProcessBus(clock=self._clock),
+            bus=self._bus,
             directory=self,
             identify=RoomIdentify(identities=self.accounts.identities),
             clock=self._clock,
-            book=RoomBook(rooms=self.rooms),
+            book=RoomBook(rooms=self.rooms, shelf=SanctionShelf(engine=engine, clock=self._clock)),
+            archive=self._history,
             settings=RoomSettings(transport=TransportSettings(trust_forwarded_for=settings.http.behind_proxy)),
         )
         self._reactions = Reactions(notices=self._gateway, log=get_log("reactions"))
@@ -178,6 +184,10 @@ class Node:
             self._metrics.collect_from(collect)
 
     # --- how it is joined ---
+
+    def _open_bus(self) -> InProcessBus | RedisBus:
+        url = self._settings.redis_url.get_secret_value()
+        return RedisBus(url, clock=self._clock) if url else InProcessBus(clock=self._clock)
 
     def _sinks(self, stream: LiveStream) -> list[Packager]:
         return [
@@ -221,7 +231,11 @@ class Node:
         self._gateway.attach(application)
         areas: list[Area] = [
             *self._account_areas(Addresses(origin=origin, rtmp_url=self._settings.rtmp_url)),
-            OperationsApi(metrics=self._metrics, checks={"database": lambda: ping(self._engine)}, version=__version__),
+            OperationsApi(
+                metrics=self._metrics,
+                checks={"database": lambda: ping(self._engine), "bus": self._check_bus},
+                version=__version__,
+            ),
             Pages(folder=PAGES),
         ]
         answering = Answering(
@@ -304,6 +318,10 @@ class Node:
         stream = self._hub.find(room)
         return RoomFacts(title=known.title, live=stream is not None and stream.state is StreamState.ON_AIR)
 
+    async def _check_bus(self) -> None:
+        if not self._bus.ready():
+            raise UnavailableError("the bus is not heard", why="Redis is away, or its messages do not reach this node")
+
     # --- its life ---
 
     async def listen(self) -> None:
@@ -318,7 +336,9 @@ class Node:
         return [
             self._rtmp.run(),
             self._hub.run(),
+            *([self._bus.run()] if isinstance(self._bus, RedisBus) else []),
             self._gateway.run(),
+            self._history.run(),
             self._reactions.run(),
             self._sweep_origin(),
             watch_loop_lag(clock=self._clock, metrics=self._metrics, log=get_log("node")),
@@ -343,6 +363,11 @@ class Node:
             leaving.create_task(self._gateway.close(within_ms=within_ms))
         await self._http.cleanup()
         await self._hub.close()
+
+    async def close(self) -> None:
+        """Let go of what `parts` used, after they ended."""
+        if isinstance(self._bus, RedisBus):
+            await self._bus.aclose()
 
 
 def _on_signals(stopping: asyncio.Event) -> None:

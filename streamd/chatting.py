@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from danmaku.conduct import ChatSettings, Identity, Sanction
-from danmaku.ports import MemoryBook
+from danmaku.history import SanctionShelf
 from streamd.accounts.identities import Identities
 from streamd.accounts.rooms import Rooms
 from streamd.errors import ForbiddenError, NotFoundError, UnauthenticatedError
@@ -32,11 +32,11 @@ class RoomIdentify:
 
 
 class RoomBook:
-    """Implements `danmaku.ports.ConductBook`: settings are kept in the database, sanctions for as long as we run."""
+    """Implements `danmaku.ports.ConductBook`: settings and sanctions are kept in the database."""
 
-    def __init__(self, *, rooms: Rooms) -> None:
+    def __init__(self, *, rooms: Rooms, shelf: SanctionShelf) -> None:
         self._rooms = rooms
-        self._sanctions = MemoryBook()
+        self._shelf = shelf
 
     async def load(self, room: str) -> tuple[ChatSettings, list[Sanction]]:
         """See ConductBook."""
@@ -44,8 +44,7 @@ class RoomBook:
             saved = await self._rooms.chat(room)
         except NotFoundError:
             saved = {}
-        _, sanctions = await self._sanctions.load(room)
-        return ChatSettings.from_mapping(saved), sanctions
+        return ChatSettings.from_mapping(saved), await self._shelf.load(room)
 
     async def save_chat(self, room: str, chat: ChatSettings) -> None:
         """See ConductBook."""
@@ -53,7 +52,7 @@ class RoomBook:
 
     async def save_sanction(self, room: str, sanction: Sanction) -> None:
         """See ConductBook."""
-        await self._sanctions.save_sanction(room, sanction)
+        await self._shelf.save(room, sanction)
 
 
 class ChatTeller(Protocol):
