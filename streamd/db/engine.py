@@ -6,12 +6,13 @@ where a column asks for it (`tables.ascii_key`), a too long value is an error an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -38,13 +39,17 @@ def parse_url(url: str) -> URL:
 
 
 def open_engine(url: str) -> Database:
-    """An engine with its pool. Nothing is connected yet; the owner calls `await engine.dispose()`."""
+    """An engine with its pool. Nothing is connected yet; the owner calls `await engine.dispose()`.
+
+    Statements raise UnavailableError where the database is away or too busy, else SQLAlchemy's own errors.
+    """
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_async_engine(parsed)
         event.listen(engine.sync_engine, "connect", prepare_sqlite)
+        event.listen(engine.sync_engine, "handle_error", _telling(parsed))
         return engine
-    return create_async_engine(
+    engine = create_async_engine(
         parsed,
         pool_pre_ping=True,
         pool_recycle=MYSQL_RECYCLE_S,
@@ -52,6 +57,8 @@ def open_engine(url: str) -> Database:
         isolation_level="READ COMMITTED",
         connect_args=mysql_arguments(),
     )
+    event.listen(engine.sync_engine, "handle_error", _telling(parsed))
+    return engine
 
 
 def mysql_arguments() -> dict[str, Any]:
@@ -73,6 +80,33 @@ def prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         cursor.execute("PRAGMA foreign_keys = ON")
     finally:
         cursor.close()
+
+
+# MySQL: cannot connect, no such host, gone away, lost in mid-query; a lock that was waited for in vain, a deadlock.
+_AWAY = frozenset({1040, 1053, 1927, 2002, 2003, 2005, 2006, 2013, 2055})
+_BUSY = frozenset({1205, 1213})
+
+
+def _telling(url: URL) -> Callable[[ExceptionContext], None]:
+    """What passes by itself becomes an UnavailableError, which every border knows to be worth another try."""
+
+    def tell(context: ExceptionContext) -> None:
+        # A pre-ping that fails is the pool's business: it connects anew.
+        if context.is_pre_ping or not isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError):
+            return
+        error = context.original_exception
+        code = error.args[0] if error.args else None
+        if context.is_disconnect or code in _AWAY or "unable to open database" in str(error):
+            raise unreachable(url, Exception(str(error))) from error
+        if code in _BUSY or "is locked" in str(error):
+            raise UnavailableError(
+                "the database is busy",
+                why=str(error),
+                fix="try again; if it stays, look for a long transaction",
+                code="database_busy",
+            ) from error
+
+    return tell
 
 
 async def ping(engine: AsyncEngine) -> None:

@@ -184,6 +184,32 @@ async def test_connections_that_the_server_cut_are_replaced(mariadb: MariaDb) ->
         await opened.dispose()
 
 
+async def test_statement_that_loses_its_server_says_that_it_is_away(mariadb: MariaDb) -> None:
+    opened = open_engine(mariadb.create_database())
+    try:
+        async with opened.connect() as connection:
+            number = await connection.scalar(text("SELECT CONNECTION_ID()"))
+            await asyncio.to_thread(mariadb.execute, f"KILL {number}")
+            with pytest.raises(UnavailableError) as caught:
+                await connection.execute(text("SELECT 1"))
+        assert caught.value.code == "database_unavailable"
+        await ping(opened)
+    finally:
+        await opened.dispose()
+
+
+async def test_writer_that_waited_in_vain_is_told_that_the_database_is_busy(engine: AsyncEngine) -> None:
+    hurry = "SET innodb_lock_wait_timeout = 1" if engine.dialect.name == "mysql" else "PRAGMA busy_timeout = 50"
+    change = text("UPDATE audit_head SET seq = 7")
+    async with engine.connect() as first, engine.connect() as second:
+        await first.execute(change)
+        await second.exec_driver_sql(hurry)
+        with pytest.raises(UnavailableError) as caught:
+            await second.execute(change)
+        await first.rollback()
+    assert caught.value.code == "database_busy"
+
+
 def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/streamd.db"
     upgrade(url)
