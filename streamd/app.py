@@ -40,6 +40,7 @@ from streamd.api.answering import Answering
 from streamd.api.border import Border, CallRates
 from streamd.api.broadcasting import BroadcastingApi
 from streamd.api.docs import DocsApi
+from streamd.api.moderation import ModerationApi
 from streamd.api.mounting import Area, mount
 from streamd.api.operations import OperationsApi
 from streamd.api.pages import Pages
@@ -48,7 +49,7 @@ from streamd.api.rooms import RoomsApi
 from streamd.api.sessions import SessionsApi
 from streamd.api.staff import StaffApi
 from streamd.api.users import UsersApi
-from streamd.chatting import ChatDesk, RoomBook, RoomIdentify
+from streamd.chatting import ChatDesk, RoomBook, RoomIdentify, RoomOrder
 from streamd.clock import SystemClock
 from streamd.cluster.in_process import InProcessBus
 from streamd.cluster.rates import InProcessRates
@@ -288,6 +289,7 @@ class Node:
                 addresses=addresses,
                 clock=clock,
             ),
+            ModerationApi(orderly=RoomOrder(rooms=self.rooms, warden=self._gateway), clock=clock),
             PictureFiles(pictures=pictures, rooms=self.rooms, clock=clock),
         ]
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from danmaku.conduct import ChatSettings, Identity, Sanction
@@ -61,6 +61,37 @@ class ChatTeller(Protocol):
     async def set_chat(self, room: str, chat: ChatSettings) -> None:
         """Save it, and tell everybody who is there."""
         ...
+
+
+class RoomWarden(Protocol):
+    """What carries sanctions out: `danmaku.gateway.RoomGateway`."""
+
+    async def sanction(self, room: str, sanction: Sanction) -> None:
+        """On all nodes, now and after a return."""
+        ...
+
+    async def retract(self, room: str, message_ids: Sequence[str]) -> int:
+        """From screens, history and replay."""
+        ...
+
+
+class RoomOrder:
+    """Implements `streamd.api.moderation.Orderly`."""
+
+    def __init__(self, *, rooms: Rooms, warden: RoomWarden) -> None:
+        self._rooms = rooms
+        self._warden = warden
+
+    async def sanction(self, room: str, *, user_id: str, kind: str, until_ms: int, reason: str, by: str) -> None:
+        """Mute or ban. Raises NotFoundError."""
+        await self._rooms.get(room)
+        imposed = Sanction(user_id=user_id, kind=kind, until_ms=until_ms, reason=reason, by=by)
+        await self._warden.sanction(room, imposed)
+
+    async def retract(self, room: str, message_ids: list[str]) -> None:
+        """Take back. Raises NotFoundError."""
+        await self._rooms.get(room)
+        await self._warden.retract(room, message_ids)
 
 
 class ChatDesk:

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from danmaku.conduct import ChatSettings
+from danmaku.conduct import ChatSettings, Sanction
 from streamd.accounts.opening import Accounts
 from streamd.accounts.rooms import Rooms
 from streamd.api.addresses import Addresses
@@ -22,6 +22,7 @@ from streamd.api.answering import Answering
 from streamd.api.border import Border, CallRates
 from streamd.api.broadcasting import BroadcastingApi
 from streamd.api.docs import DocsApi
+from streamd.api.moderation import ModerationApi
 from streamd.api.mounting import Area, mount
 from streamd.api.operations import OperationsApi
 from streamd.api.pages import Pages
@@ -30,7 +31,7 @@ from streamd.api.rooms import RoomsApi
 from streamd.api.sessions import SessionsApi
 from streamd.api.staff import StaffApi
 from streamd.api.users import UsersApi
-from streamd.chatting import ChatDesk
+from streamd.chatting import ChatDesk, RoomOrder
 from streamd.clock import Clock
 from streamd.db.engine import open_engine
 from streamd.live.health import StreamHealth
@@ -69,10 +70,19 @@ class Gateway:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
         self.told: list[tuple[str, ChatSettings]] = []
+        self.sanctions: list[tuple[str, Sanction]] = []
+        self.retracted: list[tuple[str, list[str]]] = []
 
     async def set_chat(self, room: str, chat: ChatSettings) -> None:
         await self._rooms.save_chat(room, chat.to_mapping())
         self.told.append((room, chat))
+
+    async def sanction(self, room: str, sanction: Sanction) -> None:
+        self.sanctions.append((room, sanction))
+
+    async def retract(self, room: str, message_ids: Sequence[str]) -> int:
+        self.retracted.append((room, list(message_ids)))
+        return len(self.retracted)
 
 
 class Stage:
@@ -121,6 +131,7 @@ class Stage:
                 addresses=ADDRESSES,
                 clock=clock,
             ),
+            ModerationApi(orderly=RoomOrder(rooms=accounts.rooms, warden=self.gateway), clock=clock),
             PictureFiles(pictures=self.pictures, rooms=accounts.rooms, clock=clock),
         ]
 
