@@ -1,8 +1,8 @@
 """The HLS origin of this worker: which room has which renditions on offer, and what outlives a programme.
 
-Opens a store for each programme, with media and discontinuity sequence numbers that never go back: they follow the
-clock, so that a restarted process goes on above the numbers of the old one without having kept them, and they follow
-the room's last programme where that is further. Owned by the composition root, which calls `sweep` now and then.
+Opens a store for each programme, with media sequence numbers that never go back: they follow the clock, so that a
+restarted process goes on above the numbers of the old one without having kept them, and they follow the room's last
+programme where that is further. Owned by the composition root, which calls `sweep` now and then.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from streamd.clock import Clock
 _ROOMS_REMEMBERED = 4_096
 # Segments last half a second at least on average, so a clock that counts half seconds is never behind.
 _MSN_STEP_MS = 500
-# Small on purpose. hls.js keeps an array indexed by discontinuity and walks it from zero at every reload
-# (stream-controller.ts, `initPTS.some`): seconds since 2020 stop the page for four seconds. ExoPlayer reads the
-# tag into 32 bits with a sign. So: hours since 2026. Two processes in one hour may share a number, which is harmless,
-# because timestamps follow the wall clock and go on where the old process ended.
-_DISCONTINUITY_ZERO_MS = 1_767_225_600_000
-_DISCONTINUITY_STEP_MS = 3_600_000
+# Small on purpose: hls.js keeps an array indexed by discontinuity and walks it from zero at every reload
+# (stream-controller.ts, `initPTS.some`); a clock in seconds would stop the page for four of them each time. And not the
+# same in a restarted process: media under a number that hls.js knows is put where that number's media was, not where
+# the playlist says, and is waited for in vain. So: tens of seconds, modulo two days and a bit.
+_DISCONTINUITY_STEP_MS = 10_000
+_DISCONTINUITY_NUMBERS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +57,9 @@ class Origin:
             clock=self._clock,
             settings=self._settings,
             first_msn=max(utc_ms // _MSN_STEP_MS, past.next_msn if past else 0),
-            discontinuity_sequence=max(
-                (utc_ms - _DISCONTINUITY_ZERO_MS) // _DISCONTINUITY_STEP_MS, past.next_discontinuity if past else 0, 0
-            ),
+            discontinuity_sequence=past.next_discontinuity
+            if past
+            else utc_ms // _DISCONTINUITY_STEP_MS % _DISCONTINUITY_NUMBERS,
             cadence=past.cadence if past else None,
             siblings=lambda: (each for name, each in renditions.items() if name != rendition),
         )

@@ -176,8 +176,9 @@ class HlsDelivery:
             asked = read_query(request.rel_url.raw_query_string)
             room = request.match_info["room"]
             await self._admit(request, room)
-            stores = self._origin.renditions(room)
-            await self._until_playable(stores[0] if stores else None, room)
+            # Of an ended programme only those who watch it hear: they reload its media playlists.
+            going_on = [store for store in self._origin.renditions(room) if store.ended_ms is None]
+            await self._until_playable(going_on[0] if going_on else None, room)
         except StreamdError as error:
             return self._refuse(error)
         text = self._origin.multivariant(room, query=asked.query) or ""
@@ -232,15 +233,17 @@ class HlsDelivery:
             await self._watch.check(room, request.query.get("token", ""), self._address_of(request))
 
     async def _until_playable(self, store: SegmentStore | None, room: str) -> SegmentStore:
-        if store is not None:
+        if store is not None and store.ended_ms is None:
             waits_ms = 0 if self._closing else self._settings.starting_ms
             if await store.wait_until_playable(timeout_ms=waits_ms):
                 return store
         elif not await self._rooms.exists(room):
             raise NotFoundError(f"there is no room {room}", fix="check the address")
+        else:
+            store = None
         raise NotFoundError(
             f"room {room} is not live",
-            why="no encoder is sending to it" if store is None else "its encoder has just begun",
+            why="its encoder has just begun" if store is not None else "no encoder is sending to it",
             fix="try again in a moment",
             code="not_live",
             retry_after_ms=self._settings.not_live_retry_ms,

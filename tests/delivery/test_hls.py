@@ -382,6 +382,22 @@ async def test_a_viewer_who_is_too_early_is_told_to_come_back(site: Site) -> Non
     assert "just begun" in await answer.text()
 
 
+async def test_an_ended_programme_is_over_for_newcomers_and_told_to_those_who_watch(site: Site) -> None:
+    site.begin().segments(2)
+    site.store.finish()
+    assert (await site.get("/live/shop/index.m3u8")).status == 404
+    assert parse(await (await site.get(PLAYLIST)).text()).ended
+    assert (await site.get(f"/live/shop/source/seg-{site.last}.m4s")).status == 200
+
+
+async def test_an_encoder_that_came_and_sent_nothing_leaves_a_room_that_is_not_live(site: Site) -> None:
+    site.store.finish()
+    for path in ("/live/shop/index.m3u8", PLAYLIST):
+        answer = await site.get(path)
+        assert answer.status == 404
+        assert "no encoder" in await answer.text()
+
+
 # --- tokens ---
 
 
