@@ -287,7 +287,7 @@ class Audience:
             return False
         degree = 0 if backlog < SHED_C_BYTES else 1 if backlog < SHED_B_BYTES else 2
         if degree == 0:
-            self._tell_gap(member, shared.last)
+            self._tell_gap(member, shared.first - 1)
         else:
             self._shed(member, shared, degree)
         frames = shared.frames(degree)
@@ -327,6 +327,8 @@ class Audience:
             self.shed[cls] += count
 
     def _tell_gap(self, member: Member, seq: int) -> None:
+        """`seq` is the last number that is missed: what is written behind the gap begins after it, and a client that
+        takes `to_seq` for its position loses nothing."""
         if member.dropped is None:
             return
         dropped = {CLASS_NAMES[cls]: count for cls, count in sorted(member.dropped.items())}
@@ -342,7 +344,7 @@ class Audience:
             return
         degree = 0 if backlog < SHED_C_BYTES else 1 if backlog < SHED_B_BYTES else 2
         if degree == 0:
-            self._tell_gap(member, shared.last)
+            self._tell_gap(member, shared.first - 1)
         else:
             self._shed(member, shared, degree)
         worst = (D, B, A)[degree]
@@ -354,7 +356,7 @@ class Audience:
     def sweep(self, *, seq: int) -> None:
         """Look after the lagging when nothing is said: abort the stalled, tell the others what they missed."""
         if self._lanes[_LAGGING] and self._queue is None:
-            self._welcome_back(self._deliver_slow(Shared((), seq, seq)))
+            self._welcome_back(self._deliver_slow(Shared((), seq + 1, seq)))
 
     def move(self, member: Member, link: Link) -> None:
         """The connection was upgraded from polling to a WebSocket; what is delivered from now on goes there."""
