@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from danmaku.conduct import ChatSettings, Identity, Sanction
+from danmaku.history import SanctionShelf
 from danmaku.moderation import Word
 from streamd.accounts.opening import Accounts
 from streamd.chatting import ChatDesk, RoomBook, RoomIdentify
@@ -58,15 +59,16 @@ async def test_token_that_is_no_good_is_nobodys(accounts: Accounts) -> None:
 
 async def test_how_a_room_talks_outlives_the_process(accounts: Accounts, engine: AsyncEngine, tmp_path: Path) -> None:
     chat = ChatSettings(slow_mode_ms=3_000, guests_may_speak=True, words=(Word("借钱", "mask"),))
-    await RoomBook(rooms=accounts.rooms).save_chat("demo", chat)
-    later = RoomBook(rooms=accounts_over(engine, clock=FakeClock(), data_dir=tmp_path).rooms)
+    await RoomBook(rooms=accounts.rooms, shelf=SanctionShelf(engine=engine, clock=FakeClock())).save_chat("demo", chat)
+    rooms = accounts_over(engine, clock=FakeClock(), data_dir=tmp_path).rooms
+    later = RoomBook(rooms=rooms, shelf=SanctionShelf(engine=engine, clock=FakeClock()))
     assert await later.load("demo") == (chat, [])
     assert await later.load("other") == (ChatSettings(), [])
     assert await later.load("nowhere") == (ChatSettings(), [])
 
 
-async def test_sanctions_are_kept_beside(accounts: Accounts) -> None:
-    book = RoomBook(rooms=accounts.rooms)
+async def test_sanctions_are_kept_beside(accounts: Accounts, engine: AsyncEngine) -> None:
+    book = RoomBook(rooms=accounts.rooms, shelf=SanctionShelf(engine=engine, clock=FakeClock()))
     mute = Sanction(user_id="u1", kind="mute")
     await book.save_sanction("demo", mute)
     assert (await book.load("demo"))[1] == [mute]
