@@ -18,6 +18,7 @@ Not here: cutting within one set of tracks (cutter), boxes, playlists.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hls_packager.cutter import Cutter, KeyFrames
 from hls_packager.model import Cadence, Epoch, EpochDecided, Event, HlsSettings, TrackSet
@@ -74,14 +75,13 @@ class Segmenter:
     def cadence(self) -> Cadence | None:
         """What the room's next programme may count on."""
         memory, longest_us = self._memory, self._keys.longest_us
-        if memory is None or longest_us is None:
-            return memory
-        return Cadence(
-            frame=memory.frame,
-            constant=memory.constant,
-            gop_ms=longest_us // 1_000,
-            has_video=memory.has_video,
-            has_audio=memory.has_audio,
+        if memory is None:
+            return None
+        tracks = self._tracks if self._cutter is None else self._cutter.tracks
+        return replace(
+            memory,
+            gop_ms=memory.gop_ms if longest_us is None else longest_us // 1_000,
+            has_video=memory.has_video or tracks.video is not None,
         )
 
     def announce(self, track: Track) -> None:

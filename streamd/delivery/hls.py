@@ -75,6 +75,7 @@ class HlsDeliverySettings:
     stall_shield: bool = True
     starting_ms: int = 4_000  # how long a request is held while a programme has begun and nothing is playable yet
     not_live_retry_ms: int = 2_000
+    slow_reader_ms: int = 30_000  # a viewer has so long to take an answer
 
 
 class Asked(NamedTuple):
@@ -198,7 +199,7 @@ class HlsDelivery:
         persistent = self._persistent(request)
         wire = self._on_the_wire(rendering, cache_control, compressed=compress, persistent=persistent)
         self.answers[200] += 1
-        return Prebuilt(wire, persistent=persistent)
+        return Prebuilt(wire, persistent=persistent, patience_ms=self._settings.slow_reader_ms)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         name = _FILE.fullmatch(request.match_info["file"])
@@ -347,7 +348,7 @@ class HlsDelivery:
             persistent=persistent,
         )
         self.answers[200] += 1
-        return Prebuilt((first, *chunks), persistent=persistent)
+        return Prebuilt((first, *chunks), persistent=persistent, patience_ms=self._settings.slow_reader_ms)
 
     def _refuse(self, error: StreamdError) -> web.StreamResponse:
         answer = refusal(error)

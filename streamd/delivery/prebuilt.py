@@ -2,11 +2,13 @@
 
 In: chunks of bytes, head first. Out: the same bytes, past aiohttp's own header machinery. A thousand viewers who wait
 for one playlist are answered in one burst, and what an answer costs decides how late the last of them is.
-Nothing that sees the response on its way out (a middleware, a signal) can add to it. Source: RFC 9112 for the head.
+Nothing that sees the response on its way out (a middleware, a signal) can add to it. A peer that takes nothing for too
+long is cut off: what it was sent would stay in memory for it. Source: RFC 9112 for the head.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -46,10 +48,11 @@ PLAYLIST = "application/vnd.apple.mpegurl"
 class Prebuilt(web.StreamResponse):
     """See the module's promise. `chunks[0]` is the head; the other chunks are left out for a HEAD request."""
 
-    def __init__(self, chunks: Sequence[bytes], *, persistent: bool) -> None:
+    def __init__(self, chunks: Sequence[bytes], *, persistent: bool, patience_ms: int = 30_000) -> None:
         super().__init__()
         self._chunks = chunks
         self._persistent = persistent
+        self._patience_ms = patience_ms
 
     @property
     def keep_alive(self) -> bool:
@@ -66,7 +69,12 @@ class Prebuilt(web.StreamResponse):
             transport.write(self._chunks[0])
         else:
             transport.writelines(self._chunks)
-        await request.writer.drain()
+        if transport.get_write_buffer_size():
+            try:
+                async with asyncio.timeout(self._patience_ms / 1_000):
+                    await request.writer.drain()
+            except TimeoutError:
+                transport.abort()
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:

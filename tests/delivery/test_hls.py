@@ -456,6 +456,19 @@ async def test_a_connection_serves_one_request_after_the_other(site: Site) -> No
     assert answer.count(site.store.rendering().body) == 3
 
 
+async def test_a_viewer_who_takes_nothing_is_cut_off() -> None:
+    async for site in opened(HlsDeliverySettings(slow_reader_ms=50)):
+        site.begin()
+        for index in range(5):
+            site.part(opens=index == 0, closes=index == 4, size=4_000_000)
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.client.port)
+        writer.write(f"GET /live/shop/source/seg-{site.last}.m4s HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await asyncio.sleep(0.2)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+            await reader.readexactly(20_000_000)
+        writer.close()
+
+
 async def test_shutting_down_answers_who_waits_and_holds_nobody_any_more(site: Site) -> None:
     site.begin().segments(2)
     hint = parse(site.store.rendering().body.decode()).hint

@@ -430,6 +430,15 @@ def test_an_encoder_that_returns_without_sound_keeps_the_configuration() -> None
     assert stage.made[-1].opened.tracks.audio == AUDIO
 
 
+def test_an_encoder_whose_pictures_came_late_returns_without_a_wait() -> None:
+    late = pictures(30, seconds=8, start_ms=START_MS + 4_000)
+    stage = Stage().push(interleaved(late, sounds(seconds=12))).pause()
+    assert stage.discontinuities == 1
+    stage.push(programme(seconds=0.7, start_ms=START_MS + 12_100))
+    assert since_start_ms(stage.parts[-1].start_us) == 12_100
+    assert stage.discontinuities == 1
+
+
 def test_an_encoder_that_returns_with_another_rate_keeps_the_promises() -> None:
     stage = Stage().push(programme(seconds=7, fps=25, gop=50)).pause()
     stage.push(programme(seconds=20, fps=Fraction(60000, 1001), gop=120, start_ms=START_MS + 9_000)).pause()
