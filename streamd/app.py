@@ -52,7 +52,7 @@ from streamd.api.users import UsersApi
 from streamd.chatting import ChatDesk, RoomBook, RoomIdentify, RoomOrder
 from streamd.clock import SystemClock
 from streamd.cluster.in_process import InProcessBus
-from streamd.cluster.rates import InProcessRates
+from streamd.cluster.rates import InProcessRates, SharedRates
 from streamd.cluster.redis import RedisBus
 from streamd.db.engine import Database, open_engine, ping
 from streamd.delivery.flv import FlvDelivery
@@ -129,15 +129,15 @@ class Node:
         self._engine = engine
         self._clock = SystemClock()
         self._metrics = Metrics()
+        self._bus = self._open_bus()
         self.accounts = open_accounts(
             engine=engine,
             clock=self._clock,
             data_dir=settings.data_dir,
-            throttle=InProcessRates(clock=self._clock),
+            throttle=self._rates(),
             log=get_log("accounts"),
         )
         self.rooms = self.accounts.rooms
-        self._bus = self._open_bus()
         self._history = DanmakuHistory(engine=engine, clock=self._clock)
         self._gateway = RoomGateway(
             bus=self._bus,
@@ -189,6 +189,11 @@ class Node:
     def _open_bus(self) -> InProcessBus | RedisBus:
         url = self._settings.redis_url.get_secret_value()
         return RedisBus(url, clock=self._clock) if url else InProcessBus(clock=self._clock)
+
+    def _rates(self) -> InProcessRates | SharedRates:
+        if isinstance(self._bus, RedisBus):
+            return SharedRates(clock=self._clock, shared=self._bus)
+        return InProcessRates(clock=self._clock)
 
     def _sinks(self, stream: LiveStream) -> list[Packager]:
         return [

@@ -31,6 +31,7 @@ from streamd.cluster.bus import (
     Batch,
     Draft,
     Lease,
+    Limit,
     Pulse,
     PulseReport,
     RoomMemory,
@@ -53,7 +54,7 @@ _SHA: Final = {
     script: sha1(script.encode(), usedforsecurity=False).hexdigest()
     for script in (
         *(scripts.APPEND, scripts.REPLAY, scripts.RECALL, scripts.PULSE, scripts.ADMIT),
-        *(scripts.SETTLE, scripts.CLAIM, scripts.RENEW),
+        *(scripts.SETTLE, scripts.CLAIM, scripts.RENEW, scripts.CHARGE),
     )
 }
 
@@ -300,6 +301,15 @@ class RedisBus:
         """See RoomBus."""
         pairs = [part for pair in numbers.items() for part in pair]
         await self._run(scripts.SETTLE, self._keys(room, "in"), IDENT_TTL_MS, *pairs)
+
+    async def charge(self, limits: Sequence[Limit]) -> int:
+        """Limits of no room (signing in, calls of the API): 0 when all allow it and are charged, else ms to wait.
+
+        Raises UnavailableError. Cancel-safe: they may have been charged.
+        """
+        keys = [f"{self._prefix}:{{rates}}:{limit.name}" for limit in limits]
+        bounds = [bound for limit in limits for bound in (limit.interval_ms, limit.burst)]
+        return int(await self._run(scripts.CHARGE, keys, *bounds))
 
     # -- leases --------------------------------------------------------------------------------------------------
 

@@ -159,6 +159,23 @@ end
 return verdicts
 """
 
+# KEYS: one a limit. ARGV: interval ms, burst of each. All are charged, or none; by Redis' own clock, for nodes differ.
+CHARGE: Final = """
+local time = redis.call('TIME')
+local now, charged = time[1] * 1000 + math.floor(time[2] / 1000), {}
+for n, key in ipairs(KEYS) do
+  local interval, burst = tonumber(ARGV[2 * n - 1]), tonumber(ARGV[2 * n])
+  local tat = math.max(tonumber(redis.call('GET', key) or '0'), now)
+  local early = tat - now - interval * (burst - 1)
+  if early > 0 then return string.format('%.0f', early) end
+  charged[n] = tat + interval
+end
+for n, key in ipairs(KEYS) do
+  redis.call('SET', key, string.format('%.0f', charged[n]), 'PX', string.format('%.0f', charged[n] - now + 1))
+end
+return '0'
+"""
+
 # KEYS: prefix. ARGV: ident ttl ms, then ident, number pairs.
 SETTLE: Final = """
 for i = 2, #ARGV, 2 do

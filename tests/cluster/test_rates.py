@@ -6,8 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamd.accounts.throttle import Allowance
-from streamd.cluster.rates import InProcessRates
+from streamd.clock import SystemClock
+from streamd.cluster.rates import InProcessRates, SharedRates
+from streamd.cluster.redis import RedisBus
 from tests.support.clock import FakeClock
+from tests.support.redis import redis_server
 
 
 def rate(name: str = "a", *, interval_ms: int = 1_000, burst: int = 3) -> Allowance:
@@ -39,6 +42,24 @@ async def test_table_is_bounded_and_forgets_the_least_lately_charged() -> None:
         await rates.charge([rate(name, burst=2)])
     assert await rates.charge([rate("a", burst=2)]) > 0
     assert await rates.charge([rate("b", burst=2)]) == 0
+
+
+async def test_rates_over_redis_are_counted_for_all_and_alone_while_it_is_away() -> None:
+    async with redis_server() as server:
+        buses = [RedisBus(server.url, clock=SystemClock()) for _ in range(2)]
+        first, second = [SharedRates(clock=SystemClock(), shared=bus) for bus in buses]
+        wide, narrow = rate("wide", interval_ms=60_000, burst=4), rate("narrow", interval_ms=60_000, burst=2)
+        assert [await one.charge([wide, narrow]) for one in (first, second)] == [0, 0]
+        waits_ms = [await one.charge([wide, narrow]) for one in (first, second)]
+        assert all(59_000 < wait_ms <= 60_000 for wait_ms in waits_ms)
+        assert [await second.charge([wide]) for _ in range(2)] == [0, 0], "nothing was charged by what was refused"
+        assert await first.charge([wide]) > 0
+        reads = [await one.charge([rate("read:x", burst=1)]) for one in (first, second)]
+        assert reads == [0, 0], "reading is counted by each"
+        await server.stop()
+        assert [await one.charge([narrow]) for one in (first, second)] == [0, 0]
+        for bus in buses:
+            await bus.aclose()
 
 
 @settings(max_examples=40, deadline=None)
