@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -149,12 +148,11 @@ def test_audio_only_and_video_only_are_programmes_too(server: RunningServer, roo
         with pushing(f"{server.rtmp_url}/{room['stream_key']}", clip(audio=audio, video=video)):
             wait_on_air(server.http_url, name)
             wait_playlist(server.http_url, name, segments=2, seconds=40)
-            for address in (f"{server.http_url}/live/{name}/index.m3u8", f"{server.http_url}/live/{name}.flv"):
-                assert set(probe(address)) == ({"audio"} if audio else {"video"}), address
+            assert set(probe(f"{server.http_url}/live/{name}.flv")) == ({"audio"} if audio else {"video"})
+            # In HLS silence stands in for sound that does not come: a track that joined later would end hls.js.
+            heard = {"audio"} if audio else {"audio", "video"}
+            assert set(probe(f"{server.http_url}/live/{name}/index.m3u8")) == heard
         server.end_programme(name)
-
-
-VECTORS = Path(__file__).parents[1] / "vectors" / "rtmp"
 
 
 def test_obs_default_keyframe_interval_is_told_to_the_host(server: RunningServer, room: dict[str, str]) -> None:
