@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 # Imported by the fixtures that need them: most tests know nothing of a database and should not wait for SQLAlchemy.
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from tests.support.mariadb import MariaDb
+
+# How long an example takes says how busy the machine is, not whether a law holds.
+settings.register_profile("streamd", deadline=None)
+settings.load_profile("streamd")
 
 
 def pytest_asyncio_loop_factories(
