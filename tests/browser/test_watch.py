@@ -71,3 +71,10 @@ def test_viewer_of_hls_goes_on_when_the_encoder_dies_and_returns(tmp_path: Path,
                 screen.page.wait_for_timeout(2_000)
                 with pushing(address, source):
                     screen.wait_for_position(screen.position_s() + 4)
+
+
+def test_studio_tells_the_host_that_the_stream_is_on_air_and_well(programme: RunningServer, browser: Browser) -> None:
+    with watching(browser, f"{programme.http_url}/studio/demo") as screen:
+        screen.page.get_by_role("heading", name="You are on air").wait_for(timeout=20_000)
+        screen.page.get_by_text("h264 1280×720").wait_for(timeout=10_000)
+        screen.page.get_by_text("All is well").wait_for(timeout=10_000)

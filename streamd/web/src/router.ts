@@ -16,6 +16,7 @@ export const router = createRouter({
       component: WatchPage,
       props: (route) => ({ room: String(route.params['room']), token: String(route.query['token'] ?? '') }),
     },
+    { path: '/studio/:room', name: 'studio', component: () => import('./studio/StudioPage.vue'), props: true },
     { path: '/:rest(.*)*', name: 'missing', component: () => import('./home/MissingPage.vue') },
   ],
   scrollBehavior: (_to, _from, saved) => saved ?? { top: 0 },

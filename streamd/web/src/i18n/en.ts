@@ -28,6 +28,18 @@ export const en = {
   'missing.body': 'The link may be old or mistyped.',
   'missing.home': 'See who is on air',
 
+  'studio.title': 'Studio',
+  'studio.live': 'You are on air',
+  'studio.offline': 'Not on air yet',
+  'studio.video': 'Picture',
+  'studio.audio': 'Sound',
+  'studio.fps': 'Pictures a second',
+  'studio.bitrate': 'Bit rate',
+  'studio.none': 'none',
+  'studio.advice': 'Advice',
+  'studio.healthy': 'All is well: nothing to change.',
+  'studio.watch': 'Open the watch page',
+
   'watch.live': 'Live',
   'watch.offAir': 'Off air',
   'watch.online': '{count} watching',

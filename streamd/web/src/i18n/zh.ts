@@ -30,6 +30,18 @@ export const zh: Readonly<Record<MessageKey, string>> = {
   'missing.body': '链接可能已失效，或者输入有误。',
   'missing.home': '看看谁在直播',
 
+  'studio.title': '主播台',
+  'studio.live': '正在直播',
+  'studio.offline': '尚未开播',
+  'studio.video': '画面',
+  'studio.audio': '声音',
+  'studio.fps': '帧率',
+  'studio.bitrate': '码率',
+  'studio.none': '无',
+  'studio.advice': '建议',
+  'studio.healthy': '一切正常，无需调整。',
+  'studio.watch': '打开观看页',
+
   'watch.live': '直播中',
   'watch.offAir': '未开播',
   'watch.online': '{count} 人在看',
