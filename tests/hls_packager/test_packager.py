@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -261,7 +260,6 @@ def test_pyav_decodes_every_frame(real: tuple[Programme, list[EncodedFrame]]) ->
     assert all(not frame.is_corrupt for frame in decoded)
 
 
-@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffprobe is not installed")
 def test_ffprobe_reads_what_the_tracks_say(real: tuple[Programme, list[EncodedFrame]], tmp_path: Path) -> None:
     programme, frames = real
     path = tmp_path / "programme.mp4"
