@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Tests mostly wait for pictures, so three files at a time; those of real processes first, for they take longest.
+BESIDE ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,7 +28,7 @@ test: $(VENV)/.development $(WEB)/dist/index.html ## lint, types and all tests, 
 	@.ci/tools
 	@$(MAKE) --no-print-directory check
 	cd $(WEB) && npm test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(BESIDE) $(ARGS)
 
 check: $(VENV)/.development $(WEB)/node_modules/.package-lock.json ## lint and types only
 	$(BIN)/ruff check .

@@ -2,8 +2,8 @@
 
 Cores without I/O: `wire` (bytes of the protocol), `room` (what a room knows, and in which order), `tick` (what is told
 next, and whose turn it is), `moderation` (words), `conduct` (people, sanctions, rates), `pace`.
-Around them, from the outside in: `gateway` (the door for the product), `socket` and `session` (the two transports),
-`entrance` (from a connection to a seat), `speech` (from what is said to a draft), `tables` and `table` (active rooms),
-`sequencer` (one order across nodes), `fanout` (the same bytes to everybody). `history` keeps, `review` asks outside,
-`measures` shows, `ports` says what is asked of the rest of the product.
+Around them, from the outside in: `gateway` (the door for the product), `socket`, `polling`, `upgrade` and `session`
+(the two transports), `entrance` (from a connection to a seat), `speech` (from what is said to a draft), `tables` and
+`table` (active rooms), `sequencer` (one order across nodes), `alone` (without them), `fanout` (the same bytes to all).
+`history` keeps, `review` asks outside, `measures` shows, `ports` says what is asked of the rest of the product.
 """

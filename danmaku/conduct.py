@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from danmaku.moderation import Action, Word
 from streamd.cluster.bus import Limit, gcra
 from streamd.errors import InvalidError
 
-STAFF: Final = frozenset({"admin", "host", "assistant", "moderator"})
+Silence = Literal["allow", "hold", "block"]
+ADMIN: Final = "admin"
+STAFF: Final = frozenset({ADMIN, "host", "assistant", "moderator"})
 # Slow mode and mute-all are for the audience; those who run the show speak through them.
 FOREVER_MS: Final = 1 << 52
 
@@ -40,6 +42,12 @@ class Identity:
         return self.role == "guest"
 
 
+def ban_names(person: Identity, address: str) -> tuple[str, ...]:
+    """The names that a ban of this person may stand under. Who runs the show is banned by name only, for a network may
+    be the studio's own, and whoever bans it may stand below them."""
+    return (person.id,) if person.is_staff else (person.id, f"address:{address}")
+
+
 class Refusal(NamedTuple):
     """Why something was not let through. `retry_after_ms` is 0 when waiting does not help."""
 
@@ -61,14 +69,14 @@ class Sanction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatSettings:
-    """How a room talks. `on_silence`: what becomes of a message when the review webhook does not answer in time."""
+    """How a room talks. `on_silence`: what becomes of a message when the reviewer outside does not answer in time."""
 
     slow_mode_ms: int = 0
     muted_all: bool = False
     guests_may_speak: bool = False
     max_length: int = 100
     shown_per_s: int = 40
-    on_silence: str = "allow"  # or "deny"
+    on_silence: Silence = "allow"
     words: tuple[Word, ...] = ()
 
     @classmethod
@@ -80,8 +88,8 @@ class ChatSettings:
             guests_may_speak=bool(raw.get("guests_may_speak", False)),
             max_length=_int(raw, "max_length", 100, 1, 500),
             shown_per_s=_int(raw, "shown_per_s", 40, 1, 1_000),
-            on_silence="deny" if raw.get("on_silence") == "deny" else "allow",
-            words=tuple(_words(raw.get("words", ()))),
+            on_silence=_silence(raw.get("on_silence", "allow")),
+            words=tuple(read_words(raw.get("words", ()))),
         )
 
     def to_mapping(self) -> dict[str, object]:
@@ -104,7 +112,15 @@ def _int(raw: Mapping[str, object], name: str, default: int, low: int, high: int
     return value
 
 
-def _words(raw: object) -> Iterable[Word]:
+def _silence(value: object) -> Silence:
+    known: dict[object, Silence] = {"allow": "allow", "hold": "hold", "block": "block"}
+    if not isinstance(value, str) or value not in known:
+        raise InvalidError(f"on_silence is {value!r}", why="it is allow, hold or block", code="on_silence")
+    return known[value]
+
+
+def read_words(raw: object) -> Iterable[Word]:
+    """A list of words from JSON. Raises InvalidError."""
     if not isinstance(raw, list | tuple):
         raise InvalidError("words is not a list", fix='send ["word", {"text": "word", "action": "mask"}]')
     actions: dict[str, Action] = {"mask": "mask", "hold": "hold", "block": "block"}

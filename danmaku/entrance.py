@@ -14,10 +14,10 @@ from typing import Any, Final
 import orjson
 
 from danmaku import wire
-from danmaku.conduct import Identity, RateBook, Refusal
+from danmaku.conduct import Identity, RateBook, Refusal, ban_names
 from danmaku.errors import WireError
 from danmaku.fanout import Member
-from danmaku.ports import Identify
+from danmaku.ports import Attendance, Identify
 from danmaku.session import ClientLink, PingWheel
 from danmaku.settings import RoomSettings
 from danmaku.speech import Speech, refused
@@ -36,6 +36,7 @@ _FIXES: Final = {
     "too_many_connections": "close other tabs of this room",
 }
 _MAX_LIKES: Final = 1_000
+_SYNCS: Final = Limit("sync", 500, 10)
 
 
 class Entrance:
@@ -47,6 +48,7 @@ class Entrance:
         tables: Tables,
         speech: Speech,
         identify: Identify,
+        attendance: Attendance,
         wheel: PingWheel,
         rates: RateBook,
         clock: Clock,
@@ -56,6 +58,7 @@ class Entrance:
         self._tables = tables
         self._speech = speech
         self._identify = identify
+        self._attendance = attendance
         self._wheel = wheel
         self._rates = rates
         self._clock = clock
@@ -104,6 +107,7 @@ class Entrance:
         else:
             self._users.pop(user_id, None)
         table = self._tables.get(member.room)
+        self._attendance.left(member.room, member)
         if table is not None:
             table.line.audience.remove(member)
             if not len(table.line.audience):
@@ -185,10 +189,11 @@ class Entrance:
             for packet in packets:
                 link.send(packet)
         table.line.audience.add(member)
+        self._attendance.came(table.name, member)
 
     def _may_enter(self, link: ClientLink, table: Table, identity: Identity) -> Refusal | None:
         utc_ms = self._clock.utc_ms()
-        for who in (identity.id, f"address:{link.address}"):
+        for who in ban_names(identity, link.address):
             ban = table.conduct.in_force("ban", who, utc_ms)
             if ban is not None:
                 wait_ms = ban.until_ms - utc_ms
@@ -223,13 +228,22 @@ class Entrance:
         elif arguments[0] == "like":
             self._on_like(table, member, data, ack_id)
         elif arguments[0] == "sync":
-            known = data if isinstance(data, dict) else {}
-            utc_ms = self._clock.utc_ms()
-            body = table.missed(member.identity, known.get("epoch"), known.get("seq"), utc_ms=utc_ms)
-            _answer(table, member, ack_id, body)
+            self._on_sync(link, table, member, data, ack_id)
         elif ack_id >= 0:
             ack = refused(Refusal("unknown_event", f"Rooms know no event {arguments[0][:40]!r}"))
             _answer(table, member, ack_id, orjson.dumps(ack))
+
+    def _on_sync(self, link: ClientLink, table: Table, member: Member, data: object, ack_id: int) -> None:
+        """A few bytes that ask for up to 500 events: what a connection may ask is limited more than what it may say."""
+        wait_ms = self._rates.charge(_SYNCS._replace(name=f"sync:{link.sid}"), self._clock.now_ms())
+        if wait_ms:
+            ack = refused(Refusal("rate_user", "You are asking too often what you missed", wait_ms))
+            _answer(table, member, ack_id, orjson.dumps(ack))
+            return
+        known = data if isinstance(data, dict) else {}
+        utc_ms = self._clock.utc_ms()
+        body = table.missed(member.identity, known.get("epoch"), known.get("seq"), utc_ms=utc_ms)
+        _answer(table, member, ack_id, body)
 
     def _on_like(self, table: Table, member: Member, data: object, ack_id: int) -> None:
         count = data.get("count", 1) if isinstance(data, dict) else 1
@@ -241,6 +255,7 @@ class Entrance:
         limit = Limit(f"{table.name}/like:{member.identity.id}", 1_000 // per_s, per_s)
         accepted = self._rates.take(limit, min(count, _MAX_LIKES), self._clock.now_ms())
         table.likes_pending += accepted
+        self._attendance.liked(table.name, accepted)
         _answer(table, member, ack_id, b'{"ok":true,"accepted":%d}' % accepted)
 
 

@@ -91,10 +91,12 @@ class Member:
         "room",
         "sent_bytes",
         "sink",
+        "visit",
     )
 
     def __init__(self, link: Link, identity: Identity, address: str, room: str = "") -> None:
         self.room = room
+        self.visit = 0
         self.link = link
         self.sink: Sink = link.sink or _GONE
         self.identity = identity

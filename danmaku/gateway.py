@@ -7,6 +7,7 @@ come in as the protocols of `ports`; nothing goes out but events to members and 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -14,14 +15,27 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from danmaku.conduct import ChatSettings, RateBook, Sanction
+from danmaku.conduct import ChatSettings, Identity, RateBook, Sanction
 from danmaku.entrance import Entrance
 from danmaku.measures import families
-from danmaku.ports import Archive, ConductBook, Identify, MemoryBook, NothingKept, Reviewer, RoomDirectory
+from danmaku.ports import (
+    Archive,
+    Attendance,
+    ConductBook,
+    Identify,
+    MemoryBook,
+    NobodyCounts,
+    NoSiteWords,
+    NothingKept,
+    Reviewer,
+    RoomDirectory,
+    Seat,
+    SiteWords,
+)
 from danmaku.room import DANMAKU
 from danmaku.session import ClientLink, PingWheel
 from danmaku.settings import RoomSettings
-from danmaku.socket import RoomServer
+from danmaku.socket import Forward, RoomServer, TransportSettings
 from danmaku.speech import Speech
 from danmaku.table import Table
 from danmaku.tables import Tables
@@ -67,7 +81,9 @@ class RoomGateway:
         settings: RoomSettings | None = None,
         book: ConductBook | None = None,
         archive: Archive | None = None,
+        attendance: Attendance | None = None,
         reviewer: Reviewer | None = None,
+        site_words: SiteWords | None = None,
     ) -> None:
         settings = settings or RoomSettings()
         self._clock = clock
@@ -75,21 +91,31 @@ class RoomGateway:
         self._archive: Archive = archive or NothingKept()
         self._group: asyncio.TaskGroup | None = None
         rates = RateBook()
-        self.wheel = PingWheel(
-            interval_ms=settings.transport.ping_interval_ms,
-            connect_timeout_ms=settings.transport.connect_timeout_ms,
-            now_ms=clock.now_ms,
-        )
+        self.wheel = _wheel(settings.transport, clock)
+        attendance = attendance or NobodyCounts()
         self.tables = Tables(
-            bus=bus, clock=clock, directory=directory, book=self._book, settings=settings, spawn=self._spawn
+            bus=bus,
+            clock=clock,
+            directory=directory,
+            book=self._book,
+            attendance=attendance,
+            settings=settings,
+            spawn=self._spawn,
         )
         self.speech = Speech(
-            bus=bus, clock=clock, archive=self._archive, reviewer=reviewer, rates=rates, spawn=self._spawn
+            bus=bus,
+            clock=clock,
+            archive=self._archive,
+            reviewer=reviewer,
+            rates=rates,
+            site_words=site_words or NoSiteWords(),
+            spawn=self._spawn,
         )
         self.entrance = Entrance(
             tables=self.tables,
             speech=self.speech,
             identify=identify,
+            attendance=attendance,
             wheel=self.wheel,
             rates=rates,
             clock=clock,
@@ -97,11 +123,7 @@ class RoomGateway:
             spawn=self._spawn,
         )
         self.server = RoomServer(
-            door=self.entrance,
-            settings=settings.transport,
-            now_ms=clock.now_ms,
-            spawn=self._spawn,
-            on_moved=self.entrance.on_moved,
+            door=self.entrance, settings=settings.transport, now_ms=clock.now_ms, spawn=self._spawn
         )
         bus.on_return(self.tables.rejoin)
 
@@ -110,6 +132,10 @@ class RoomGateway:
     def attach(self, app: web.Application) -> None:
         """Serve `/socket.io/` from this application. `run` must be running when requests come."""
         self.server.attach(app)
+
+    def be_one_of_many(self, worker: str, forward: Forward) -> None:
+        """Polling sessions are named after `worker`; requests for those of others are handed to `forward`."""
+        self.server.worker, self.server.forward = worker, forward
 
     async def run(self) -> None:
         """Own every task until cancelled. Cancel-safe: yes; call `close` first to let people go in peace."""
@@ -210,8 +236,8 @@ class RoomGateway:
     async def sanction(self, room: str, sanction: Sanction) -> None:
         """Mute or ban on all nodes, tell the person why, and close the connections of who is banned.
 
-        A sanction whose `until_ms` has passed lifts the one in force. A ban of `address:1.2.3.4` is for an address. A
-        kick is a ban of a minute. Cancel-safe: no; do it again.
+        A sanction whose `until_ms` has passed lifts the one in force. A ban of `address:1.2.3.4` is for all behind that
+        address but those who run the show. A kick is a ban of a minute. Cancel-safe: no; do it again.
         """
         if sanction.kind not in ("mute", "ban"):
             raise InvalidError(f"A sanction is a mute or a ban, not {sanction.kind!r}", code="sanction_kind")
@@ -256,13 +282,26 @@ class RoomGateway:
         return list((await self.tables.open(room)).held.values())
 
     async def review(self, room: str, message_id: str, *, show: bool) -> None:
-        """Show a message that was held, or drop it. Raises InvalidError when it does not wait (any more)."""
+        """Show a message that was held, or drop it. Raises NotFoundError when it does not wait (any more)."""
         table = await self.tables.open(room)
         payload = table.release(message_id)
+        self._archive.mark(room, [message_id], "shown" if show else "retracted")
         if show:
-            self._archive.mark(room, [message_id], "shown")
             draft = Draft(C, DANMAKU, orjson.dumps(payload)[1:], message_id)
             table.line.submit_danmaku(draft, sender=message_id, waiter=_nobody_waits)
+
+    async def say(self, room: str, person: Identity, text: str) -> None:
+        """A danmaku that comes over no connection and passes no judge: the caller answers for its words.
+
+        Not kept for replay. Raises NotFoundError (no such room).
+        """
+        table = await self.tables.open(room)
+        message_id = secrets.token_hex(8)
+        user = {"id": person.id, "name": person.name, "role": person.role, "level": person.level}
+        manner = {"color": "#ffffff", "mode": "scroll", "at_ms": self._clock.utc_ms()}
+        payload = {"id": message_id, "user": user, "text": text, **manner}
+        draft = Draft(C, DANMAKU, orjson.dumps(payload)[1:], message_id)
+        table.line.submit_danmaku(draft, sender=person.id, waiter=_nobody_waits)
 
     def room_stats(self, room: str) -> RoomStats | None:
         """None when the room is not active on this node."""
@@ -286,9 +325,33 @@ class RoomGateway:
             aborted_here=dict(audience.aborted),
         )
 
+    def seats(self, room: str) -> Sequence[Seat]:
+        """Who is in the room on this node; nobody where it is not active."""
+        table = self.tables.get(room)
+        return table.line.audience.members() if table else []
+
+    def online(self, room: str) -> int:
+        """How many are in the room, on all nodes; 0 where it is not active here."""
+        table = self.tables.get(room)
+        return max(table.line.room.online, len(table.line.audience)) if table else 0
+
+    def state(self, room: str, key: str) -> Mapping[str, Any] | None:
+        """The latest value of a state, where the room is active here and has one."""
+        table = self.tables.get(room)
+        entry = table.line.room.state.get(key) if table else None
+        return orjson.loads(b"{" + entry.draft.rest) if entry else None
+
     def metrics(self) -> Iterable[Any]:
         """Metric families for `Metrics.collect_from`."""
         return families(self)
+
+
+def _wheel(settings: TransportSettings, clock: Clock) -> PingWheel:
+    return PingWheel(
+        interval_ms=settings.ping_interval_ms,
+        connect_timeout_ms=settings.connect_timeout_ms,
+        now_ms=clock.now_ms,
+    )
 
 
 def kick(user_id: str, *, utc_ms: int, reason: str, by: str = "") -> Sanction:

@@ -1,8 +1,8 @@
 """Danmaku kept for replay and for the law, and sanctions that outlive the process: SQL, on SQLite and MariaDB alike.
 
 Messages are put in a bounded queue on the hot path and inserted many at a time by `run`. What the database does not
-take is tried again; when the queue is full the newest are lost, and counted: the room goes on. Rows older than the
-retention are deleted in small steps. Times are the server's UTC milliseconds, the clock that the players' pictures are
+take is tried again; when the queue is full the newest are lost, and counted: the room goes on. How long rows are kept
+is for whoever calls `forget`. Times are the server's UTC milliseconds, the clock that the players' pictures are
 stamped with, so that `replay` for a span of a recording is what was said over that picture.
 """
 
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from danmaku.conduct import Sanction
 from danmaku.ports import SpokenMessage
 from streamd.clock import Clock
+from streamd.db.small_steps import delete_step
 from streamd.db.tables import danmaku, sanctions
 from streamd.errors import UnavailableError
 
@@ -28,21 +29,16 @@ _BATCH: Final = 500
 _FLUSH_S: Final = 0.5
 _RETRY_S: Final = 2.0
 _LAST_FLUSH_S: Final = 2.0
-_SWEEP_EVERY_MS: Final = 3_600_000
-_SWEEP_ROWS: Final = 1_000
 
 
 class DanmakuHistory:
     """The Archive of a node. `run` writes; everything else may be called at any time."""
 
-    def __init__(self, *, engine: AsyncEngine, clock: Clock, retention_days: int = 3 * 366) -> None:
+    def __init__(self, *, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._clock = clock
-        self._retention_ms = retention_days * 86_400_000
         self._waiting: deque[SpokenMessage] = deque()
         self._marks: deque[tuple[str, list[str], str]] = deque()
         self._wake = asyncio.Event()
-        self._swept_ms = -_SWEEP_EVERY_MS
         self.written = 0
         self.lost = 0
         self.failures = 0
@@ -72,7 +68,6 @@ class DanmakuHistory:
                 await asyncio.sleep(_FLUSH_S)  # company for the next statement
                 try:
                     await self.flush()
-                    await self._sweep()
                 except UnavailableError:
                     self.failures += 1
                     self._wake.set()
@@ -114,28 +109,9 @@ class DanmakuHistory:
         except (SQLAlchemyError, OSError) as error:
             raise UnavailableError("The database does not take danmaku", why=str(error)) from error
 
-    async def _sweep(self) -> None:
-        now_ms = self._clock.now_ms()
-        if now_ms - self._swept_ms < _SWEEP_EVERY_MS:
-            return
-        has_more = True
-        while has_more:
-            has_more = await self._delete_old()
-            await asyncio.sleep(0.05)  # writers of other things get their turn
-        self._swept_ms = now_ms
-
-    async def _delete_old(self) -> bool:
-        """One step; whether there may be more. By id, for MySQL has no LIMIT in such a subquery."""
-        oldest_ms = self._clock.utc_ms() - self._retention_ms
-        old = select(danmaku.c.id).where(danmaku.c.at_ms < oldest_ms).order_by(danmaku.c.at_ms).limit(_SWEEP_ROWS)
-
-        async def step(connection: AsyncConnection) -> int:
-            ids = (await connection.execute(old)).scalars().all()
-            if ids:
-                await connection.execute(delete(danmaku).where(danmaku.c.id.in_(ids)))
-            return len(ids)
-
-        return bool(await self._write(step) == _SWEEP_ROWS)
+    async def forget(self, before_ms: int) -> bool:
+        """Delete some that were said before then; whether there may be more. Raises UnavailableError."""
+        return await delete_step(self._engine, danmaku, danmaku.c.at_ms < before_ms)
 
     async def replay(self, room: str, *, from_ms: int, to_ms: int, limit: int = 5_000) -> list[RowMapping]:
         """What was shown in a span of time, in order: rows of the table as mappings. Cancel-safe: yes."""

@@ -38,6 +38,7 @@ def families(gateway: RoomGateway) -> Iterator[Metric]:
     yield _labelled("streamd_room_gone", "Connections ended", "reason", gateway.entrance.gone)
     yield _labelled("streamd_room_refused_joins", "Joins refused", "code", gateway.entrance.refused)
     yield _labelled("streamd_room_refused_danmaku", "Danmaku refused", "code", gateway.speech.refusals)
+    yield _labelled("streamd_room_reviews", "Danmaku asked about outside", "outcome", gateway.speech.reviews)
     yield _counter("streamd_room_ping_timeouts", "Members who fell silent", gateway.wheel.timeouts)
     yield _counter("streamd_room_never_joined", "Connections that joined no room in time", gateway.wheel.never_joined)
 

@@ -145,6 +145,20 @@ class WordList:
         return found
 
 
+def judge_by(lists: Iterable[WordList], text: str) -> Judgement:
+    """By several lists at once: the strictest of them decides, and each masks what it knows."""
+    worst: Action = "pass"
+    words: dict[str, None] = {}
+    for each in lists:
+        judgement = each.judge(text)
+        if _SEVERITY[judgement.action] > _SEVERITY[worst]:
+            worst = judgement.action
+        if judgement.action == "mask":
+            text = judgement.text
+        words |= dict.fromkeys(judgement.words)
+    return Judgement(worst, text, tuple(words))
+
+
 def _squeeze(form: _Form, keep: int) -> _Form:
     """Runs of three and more cut to `keep` letters: "fuuuck" is tried as "fuck" and as "fuuck"."""
     folded: list[str] = []

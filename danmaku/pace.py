@@ -11,8 +11,10 @@ class Pace:
 
     quiet_per_s: int = 5
     busy_per_s: int = 20
+    rush_per_s: int = 60
     short_ms: int = 50
     long_ms: int = 100
+    rush_ms: int = 150
     crowd_ms: int = 200
     crowd_members: int = 5_000
     precious_ms: int = 20  # class A waits for nothing but this since the last tick with such an event ...
@@ -32,4 +34,31 @@ class Pace:
             return min(self.crowd_ms, members // 50)
         if members > self.crowd_members:
             return self.crowd_ms
-        return self.short_ms if per_s < self.busy_per_s else self.long_ms
+        if per_s < self.rush_per_s:
+            return self.short_ms if per_s < self.busy_per_s else self.long_ms
+        return self.rush_ms
+
+
+class Rate:
+    """Events a second, lately: a mean in which what is a second old hardly counts."""
+
+    __slots__ = ("_counted", "_counted_ms", "_per_s")
+
+    def __init__(self, *, now_ms: int) -> None:
+        self._per_s = 0.0
+        self._counted = 0
+        self._counted_ms = now_ms
+
+    def count(self, events: int) -> None:
+        """So many happened."""
+        self._counted += events
+
+    def per_s(self, now_ms: int) -> float:
+        """The mean; it is renewed four times a second at most."""
+        passed_ms = now_ms - self._counted_ms
+        if passed_ms >= 250:
+            fresh = self._counted * 1_000 / passed_ms
+            weight = min(1.0, passed_ms / 1_000)
+            self._per_s += (fresh - self._per_s) * weight
+            self._counted, self._counted_ms = 0, now_ms
+        return self._per_s

@@ -5,10 +5,12 @@ The composition root hands these in; nothing here knows accounts, catalogues or 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from danmaku.conduct import ChatSettings, Identity, Sanction
+from danmaku.moderation import WordList
 
 
 class Identify(Protocol):
@@ -24,10 +26,11 @@ class Identify(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomFacts:
-    """What the catalogue knows of a room."""
+    """What the catalogue knows of a room. `card` is the payload of its `card` event, None while there is none."""
 
     title: str
     live: bool = False
+    card: Mapping[str, object] | None = None
 
 
 class RoomDirectory(Protocol):
@@ -83,6 +86,42 @@ class Archive(Protocol):
         ...
 
 
+class Seat(Protocol):
+    """A connection in a room. `visit` belongs to the Attendance: 0 until it writes there."""
+
+    visit: int
+
+    @property
+    def identity(self) -> Identity:
+        """Whose it is."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """From where."""
+        ...
+
+
+class Attendance(Protocol):
+    """What counts people, hearts and cards. Called on hot paths: nothing here blocks, or fails a room."""
+
+    def came(self, room: str, seat: Seat) -> None:
+        """Somebody was seated."""
+        ...
+
+    def left(self, room: str, seat: Seat) -> None:
+        """Somebody is gone."""
+        ...
+
+    def liked(self, room: str, count: int) -> None:
+        """Hearts were taken in here."""
+        ...
+
+    def shown(self, room: str, payload: Mapping[str, Any] | None, members: int) -> None:
+        """A card was told to so many here; None: it was taken away."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewVerdict:
     """What a reviewer outside says of a message."""
@@ -94,8 +133,16 @@ class ReviewVerdict:
 class Reviewer(Protocol):
     """A judge outside the process, asked before a message is shown. The caller keeps the time."""
 
-    async def __call__(self, *, room: str, person: Identity, text: str) -> ReviewVerdict | None:
+    async def __call__(self, *, room: str, message_id: str, person: Identity, text: str) -> ReviewVerdict | None:
         """None when it did not answer, whatever the cause. Cancel-safe: yes."""
+        ...
+
+
+class SiteWords(Protocol):
+    """The words that no room of the site wants."""
+
+    def __call__(self) -> WordList:
+        """Compiled; asked for every message."""
         ...
 
 
@@ -105,6 +152,17 @@ class NobodySignsIn:
     async def __call__(self, token: str, room: str) -> Identity | None:  # noqa: ARG002 - the protocol's shape
         """Nobody."""
         return None
+
+
+class NoSiteWords:
+    """SiteWords for a server whose rooms are all there is."""
+
+    def __init__(self) -> None:
+        self._none = WordList(())
+
+    def __call__(self) -> WordList:
+        """None."""
+        return self._none
 
 
 class MemoryBook:
@@ -125,6 +183,22 @@ class MemoryBook:
     async def save_sanction(self, room: str, sanction: Sanction) -> None:
         """See ConductBook."""
         self._sanctions.setdefault(room, {})[(sanction.kind, sanction.user_id)] = sanction
+
+
+class NobodyCounts:
+    """Attendance for a server without a show board."""
+
+    def came(self, room: str, seat: Seat) -> None:
+        """Nothing to count."""
+
+    def left(self, room: str, seat: Seat) -> None:
+        """Nothing to count."""
+
+    def liked(self, room: str, count: int) -> None:
+        """Nothing to count."""
+
+    def shown(self, room: str, payload: Mapping[str, Any] | None, members: int) -> None:
+        """Nothing to count."""
 
 
 class NothingKept:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from danmaku.wire import event_packet
-from streamd.cluster.bus import DROP, INTERNAL, STATE, Batch, C, Draft, Pulse, RoomMemory, StateEntry
+from streamd.cluster.bus import DROP, INTERNAL, STATE, A, Batch, C, Draft, Pulse, RoomMemory, StateEntry
 
 DANMAKU: Final = "danmaku"
 _MAX_REPLAY: Final = 500
@@ -141,9 +141,11 @@ class Room:
         """What the snapshot shows has changed."""
         self._snapshot = b""
 
-    def set_facts(self, *, title: str, live: bool) -> None:
-        """What the catalogue of rooms says; a `live` event in the room's state is newer and wins."""
+    def set_facts(self, *, title: str, live: bool, card: Mapping[str, object] | None = None) -> None:
+        """What the catalogue of rooms says; what the line says, in its state or its log, is newer and wins."""
         self.title = title
+        if card is not None and "card" not in self.state and all(each.draft.event != "card" for each in self._log):
+            self.state["card"] = StateEntry(self.seq, Draft(A, "card", _json(card)[1:], "card", STATE))
         if "live" not in self.state:
             self.live = live
         self.touch()

@@ -1,7 +1,8 @@
 """One room's line on this node: from drafts to numbered ticks in the same order as on every other node.
 
 Drafts wait for a tick (at once when the room is quiet, 50 to 200 ms when it is busy), the bus numbers them, and what
-the bus says, by answer or by publication, is applied in the order of the numbers, whatever order it was heard in.
+the bus says, by answer or by publication, is applied in the order of the numbers, whatever order it was heard in. What
+other nodes say in a busy room is gathered for as long, unless it is of class A: members are written to once a tick.
 Something missing is fetched from the log. While the bus is away the line goes on alone under an epoch of its own; when
 it is back, what was said here is handed in, what was said elsewhere is fetched, and members learn their new position.
 
@@ -11,16 +12,16 @@ Nothing here knows connections beyond `Audience`, or what an event means.
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final, Protocol
 
+from danmaku.alone import AloneSpell, with_whole_log
 from danmaku.fanout import Audience
-from danmaku.pace import Pace
-from danmaku.room import Entry, Room, TickPacket, group_packets
+from danmaku.pace import Pace, Rate
+from danmaku.room import DANMAKU, Entry, Room, Tick, TickPacket, group_packets
 from danmaku.tick import Plan, TickQueue
 from streamd.clock import Clock
-from streamd.cluster.bus import INTERNAL, STATE, A, Batch, D, Draft, Pulse, RoomBus, RoomMemory
+from streamd.cluster.bus import DROP, INTERNAL, STATE, A, Batch, D, Draft, Pulse, RoomBus, RoomMemory
 from streamd.errors import UnavailableError
 
 # Called with the number a draft got and whether it is shown to the room.
@@ -28,8 +29,9 @@ Waiter = Callable[[int, bool], None]
 Spawn = Callable[[Coroutine[None, None, None]], object]
 
 _APPEND_TIMEOUT_S: Final = 1.0
+_SLACK_MS: Final = 30
 _REPAIR_AFTER_S: Final = 0.1
-_MAX_ALONE: Final = 1_000
+_SKEW_MS: Final = 5_000  # of the nodes' clocks
 _MAX_APPLIED: Final = 16
 
 
@@ -38,6 +40,10 @@ class LineOwner(Protocol):
 
     def on_internal(self, line: Line, entry: Entry) -> None:
         """An event for nodes was applied."""
+        ...
+
+    def on_state(self, line: Line, draft: Draft) -> None:
+        """A state that members see has another value, or none any more (DROP); they are told right now."""
         ...
 
     def on_position(self, line: Line, *, after_seq: int, recovered: bool) -> None:
@@ -76,22 +82,23 @@ class Line:
         self._has_precious = False
         self._ticked_ms = -1_000_000
         self._precious_ms = -1_000_000
-        self._per_s = 0.0
-        self._counted = 0
-        self._counted_ms = clock.now_ms()
+        self._rate = Rate(now_ms=clock.now_ms())
+        self._own_id = ""  # of the latest batch from here
+        self._told_ms = -1_000_000
+        self._heard_seq = 0
+        self._gathering: asyncio.TimerHandle | None = None
         self._is_open = False
         self._early: dict[int, Batch] = {}  # by the number before them
         self._applied: dict[str, Batch] = {}  # the latest, by id
         self._is_repairing = False
         self._is_rejoining = False
         self._behind_pulses = 0
-        # While alone, and for the return: where the shared line was left, and what was said since.
-        self._shared = ("", 0)
-        self._said_alone: list[Batch] = []
-        self._alone_ids: set[str] = set()
+        self._told_from_ms = 0  # what was said from here on may be news to members here
+        self._alone = AloneSpell(room, bus=bus, clock=clock, next_batch_id=next_batch_id)
 
     async def open(self) -> None:
         """Begin to hear the room. Goes on alone when the bus is away. Cancel-safe: no; close after."""
+        self._told_from_ms = self._clock.utc_ms()
         try:
             await self._bus.listen(self.room.name, self._hear)
             self._load(await self._bus.recall(self.room.name))
@@ -104,6 +111,7 @@ class Line:
     async def close(self) -> None:
         """Hear nothing more. Cancel-safe: no."""
         self._is_open = False
+        self._stop_gathering()
         try:
             await self._bus.unlisten(self.room.name, self._hear)
         except UnavailableError:
@@ -125,7 +133,7 @@ class Line:
     @property
     def is_busy(self) -> bool:
         """Something waits to be told."""
-        return self._is_ticking or bool(self._said_alone)
+        return self._is_ticking or self._alone.has_said
 
     def submit_danmaku(self, draft: Draft, *, sender: str, waiter: Waiter) -> None:
         """A message that was let in; `waiter` is called behind its delivery."""
@@ -138,7 +146,7 @@ class Line:
         self._wake(precious=draft.cls == A)
 
     def _wake(self, *, precious: bool) -> None:
-        self._counted += 1
+        self._rate.count(1)
         if precious:
             self._has_precious = True
             if self._hurry is not None and not self._hurry.done():
@@ -160,7 +168,7 @@ class Line:
         while True:
             now_ms = self._clock.now_ms()
             members = len(self.audience)
-            wait_ms = self._ticked_ms + self._pace.interval_ms(self._rate(now_ms), members) - now_ms
+            wait_ms = self._ticked_ms + self._pace.interval_ms(self._rate.per_s(now_ms), members) - now_ms
             if self._has_precious:
                 wait_ms = min(wait_ms, self._precious_ms + self._pace.precious_interval_ms(members) - now_ms)
             if wait_ms <= 0:
@@ -173,16 +181,6 @@ class Line:
             finally:
                 timer.cancel()
                 self._hurry = None
-
-    def _rate(self, now_ms: int) -> float:
-        """Events a second, lately."""
-        passed_ms = now_ms - self._counted_ms
-        if passed_ms >= 250:
-            fresh = self._counted * 1_000 / passed_ms
-            weight = min(1.0, passed_ms / 1_000)
-            self._per_s += (fresh - self._per_s) * weight
-            self._counted, self._counted_ms = 0, now_ms
-        return self._per_s
 
     async def _tick(self) -> None:
         now_ms = self._clock.now_ms()
@@ -201,6 +199,7 @@ class Line:
 
     async def _append(self, drafts: tuple[Draft, ...], *, taken: int) -> Batch:
         batch_id, at_ms = self._next_batch_id(), self._clock.utc_ms()
+        self._own_id = batch_id
         if not self.is_alone:
             try:
                 async with asyncio.timeout(_APPEND_TIMEOUT_S):
@@ -217,9 +216,7 @@ class Line:
                     self._owner.on_position(self, after_seq=self.room.seq, recovered=True)
         room = self.room
         batch = Batch(room.epoch, room.seq, room.seq + 1, taken, at_ms, batch_id, drafts)
-        if len(self._said_alone) < _MAX_ALONE:
-            self._said_alone.append(batch)
-        self._alone_ids.add(batch_id)
+        self._alone.said(batch)
         return batch
 
     # -- what all nodes say --------------------------------------------------------------------------------------
@@ -227,8 +224,31 @@ class Line:
     def _hear(self, batch: Batch) -> None:
         if not self._is_open:
             self._early[batch.prev] = batch
-        elif not self.is_alone:
+        elif not self.is_alone and (batch.batch_id == self._own_id or not self._gather(batch)):
             self._offer(batch)
+
+    def _gather(self, batch: Batch) -> bool:
+        """Let it wait for others, so that members are written to once an interval however many nodes speak; or not."""
+        room = self.room
+        self._rate.count(batch.taken)
+        if batch.epoch != room.epoch or batch.last <= room.seq or any(draft.cls == A for draft in batch.drafts):
+            return False
+        now_ms = self._clock.now_ms()
+        interval_ms = self._pace.interval_ms(self._rate.per_s(now_ms), len(self.audience))
+        wait_ms = self._told_ms + interval_ms - now_ms
+        if wait_ms <= 0:
+            return False
+        self._early[batch.prev] = batch
+        self._heard_seq = max(self._heard_seq, batch.last)
+        if self._gathering is None:
+            # A little more: where this node speaks as well, its own tick takes along what was gathered.
+            self._gathering = asyncio.get_running_loop().call_later((wait_ms + _SLACK_MS) / 1_000, self._offer_early)
+        return True
+
+    def _stop_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
 
     def _offer(self, batch: Batch) -> None:
         room = self.room
@@ -240,30 +260,46 @@ class Line:
 
     def _offer_early(self) -> None:
         room, early = self.room, self._early
+        self._stop_gathering()
+        ticks: list[Tick] = []
         while (batch := early.pop(room.seq, None)) is not None:
-            if batch.epoch == room.epoch:
-                self._apply(batch)
+            if batch.epoch != room.epoch:
+                continue
+            tick = room.apply(batch)
+            self._applied[batch.batch_id] = batch
+            self._told_from_ms = max(self._told_from_ms, batch.at_ms - _SKEW_MS)
+            if len(self._applied) > _MAX_APPLIED:
+                del self._applied[next(iter(self._applied))]
+            if not self.is_alone and self._alone.was_said_here(batch):
+                continue  # members here heard it when it was said
+            ticks.append(tick)
+            states = [each for each in batch.drafts if each.flags & (STATE | DROP) and not each.flags & INTERNAL]
+            if tick.personal or tick.internal or states:
+                self._tell(ticks, states)
+                ticks = []
+        self._tell(ticks)
         if early:
             for prev in [prev for prev, batch in early.items() if batch.last <= room.seq]:
                 del early[prev]
             if early:
                 self._repair_soon()
 
-    def _apply(self, batch: Batch) -> None:
-        tick = self.room.apply(batch)
-        self._applied[batch.batch_id] = batch
-        if len(self._applied) > _MAX_APPLIED:
-            del self._applied[next(iter(self._applied))]
-        if batch.batch_id in self._alone_ids and not self.is_alone:
-            return  # members here heard it when it was said
-        for personal in tick.personal:
+    def _tell(self, ticks: list[Tick], states: Sequence[Draft] = ()) -> None:
+        """In one write. Only the last of them may hold what is for one person or for the node, and the states."""
+        if not ticks:
+            return
+        for personal in ticks[-1].personal:
             for member in self.audience.members():
                 if member.identity.id == personal.user_id:
                     self.audience.send(member, personal.packet)
-        if tick.packets:
-            self.audience.deliver(tick.packets, first=tick.first, last=tick.last)
+        packets = [packet for tick in ticks for packet in tick.packets]
+        if packets:
+            self._told_ms = self._clock.now_ms()
+            self.audience.deliver(packets, first=ticks[0].first, last=ticks[-1].last)
+        for draft in states:
+            self._owner.on_state(self, draft)
         # Told first, then done: who is banned hears why before the connection closes.
-        for entry in tick.internal:
+        for entry in ticks[-1].internal:
             self._owner.on_internal(self, entry)
 
     def _repair_soon(self) -> None:
@@ -286,9 +322,8 @@ class Line:
         try:
             batches = await self._bus.replay(room.name, epoch=room.epoch, after_seq=room.seq)
             if batches is None:
-                after_seq = room.seq
-                self._load(await self._bus.recall(room.name))
-                self._owner.on_position(self, after_seq=after_seq, recovered=False)
+                memory = await self._bus.recall(room.name)
+                self._begin_again(await with_whole_log(self._bus, room.name, memory))
                 return
         except UnavailableError:
             return  # the return of the bus repairs
@@ -303,7 +338,7 @@ class Line:
             self.tell_counts(packets)
         if self.is_alone:
             return
-        is_behind = pulse.epoch != self.room.epoch or pulse.seq > self.room.seq
+        is_behind = pulse.epoch != self.room.epoch or pulse.seq > max(self.room.seq, self._heard_seq)
         self._behind_pulses = self._behind_pulses + 1 if is_behind else 0
         if self._behind_pulses >= 2:
             self._repair_soon()
@@ -317,10 +352,8 @@ class Line:
 
     def _go_alone(self) -> None:
         self.is_alone = True
-        self._shared = (self.room.epoch, self.room.seq)
-        self._said_alone = []
         self._early.clear()
-        self.room.rename(f"alone-{secrets.token_hex(4)}")
+        self._alone.begin()
 
     def rejoin_soon(self) -> None:
         """The bus is back: fetch and hand in what was missed. Idempotent while it is under way."""
@@ -338,68 +371,38 @@ class Line:
             self._is_rejoining = False
 
     async def _come_back(self) -> None:
-        epoch, seq = self._shared
         try:
-            batches, memory = await self._return_to(epoch, seq)
+            found = await self._alone.return_to_others()
         except UnavailableError:
             return
         # From here to the end nothing waits: members see one step from the lonely line to the shared one.
-        self._load(memory)
         self.is_alone = False
-        self._owner.on_position(self, after_seq=seq, recovered=batches is not None)
-        told = [
-            Entry(batch.first + offset, batch.at_ms, draft, draft.body(batch.first + offset))
-            for batch in batches or ()
-            if batch.batch_id not in self._alone_ids
-            for offset, draft in enumerate(batch.drafts)
-            if not draft.flags & INTERNAL and not draft.target
-        ]
-        if told:
-            self.audience.deliver(group_packets(told), first=told[0].seq, last=told[-1].seq)
-        self._alone_ids.clear()
+        if found.batches is None:
+            self._begin_again(found.memory)
+        else:
+            self._load(found.memory)
+            self._owner.on_position(self, after_seq=found.after_seq, recovered=True)
+            self._tell_late(self._alone.told_elsewhere(found.batches))
+        self._alone.end()
 
-    async def _return_to(self, epoch: str, seq: int) -> tuple[tuple[Batch, ...] | None, RoomMemory]:
-        while True:
-            await self._hand_in()
-            batches = await self._bus.replay(self.room.name, epoch=epoch, after_seq=seq) if epoch else None
-            memory = await self._bus.recall(self.room.name)
-            if batches is None:
-                memory = await self._restore_state(memory)
-            if not self._said_alone:
-                # Batches that came between the two answers are in the memory's log, which is the later one.
-                if batches is not None and memory.epoch == epoch:
-                    known = batches[-1].last if batches else seq
-                    batches += tuple(batch for batch in memory.batches if batch.prev >= known)
-                return batches, memory
+    def _begin_again(self, memory: RoomMemory) -> None:
+        """The bus cannot say what was missed: it forgot, or it was too much. Members see the room as it stands.
 
-    async def _hand_in(self) -> None:
-        """Give what was said here to the shared line; members here have heard it."""
-        while self._said_alone:
-            batch = self._said_alone[0]
-            await self._bus.append(
-                self.room.name,
-                batch.drafts,
-                taken=batch.taken,
-                batch_id=batch.batch_id,
-                min_seq=self.room.seq,
-                at_ms=batch.at_ms,
-            )
-            self._said_alone.pop(0)
+        What is not seen there, they are told: facts that others handed in and nobody here has heard.
+        """
+        after_seq, from_ms = self.room.seq, self._told_from_ms
+        self._load(memory)
+        self._owner.on_position(self, after_seq=after_seq, recovered=False)
+        news = (each for each in memory.batches if each.at_ms > from_ms and each.batch_id not in self._applied)
+        self._tell_late([each for each in self._alone.told_elsewhere(news) if not _is_in_welcome(each.draft)])
 
-    async def _restore_state(self, memory: RoomMemory) -> RoomMemory:
-        """A bus that lost its memory is told the state that this node knows."""
-        lost = [entry.draft for key, entry in self.room.state.items() if key not in memory.state]
-        if not lost:
-            return memory
-        await self._bus.append(
-            self.room.name,
-            [draft for draft in lost if draft.flags & STATE],
-            taken=len(lost),
-            batch_id=self._next_batch_id(),
-            min_seq=self.room.seq,
-            at_ms=self._clock.utc_ms(),
-        )
-        return await self._bus.recall(self.room.name)
+    def _tell_late(self, entries: list[Entry]) -> None:
+        if entries:
+            self.audience.deliver(group_packets(entries), first=entries[0].seq, last=entries[-1].seq)
+
+
+def _is_in_welcome(draft: Draft) -> bool:
+    return draft.event == DANMAKU or bool(draft.flags & (STATE | DROP))
 
 
 def _finish(future: asyncio.Future[None]) -> None:
@@ -408,12 +411,5 @@ def _finish(future: asyncio.Future[None]) -> None:
 
 
 def _answer(plan: Plan[Waiter], first: int) -> None:
-    seq = first
-    for waiting in plan.shown:
-        for waiter in waiting.waiters:
-            waiter(seq, True)
-        seq += 1
-    for waiting in plan.unshown:
-        for waiter in waiting.waiters:
-            waiter(seq, False)
-        seq += 1
+    for waiter, seq, is_shown in plan.numbered(first):
+        waiter(seq, is_shown)

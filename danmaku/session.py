@@ -21,7 +21,7 @@ from streamd.cluster.bus import Limit, gcra
 _SEND_BUFFER_BYTES: Final = 64 * 1024
 _UNSENT_BYTES: Final = 16 * 1024
 _TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
-_INBOUND: Final = Limit("inbound", 20, 200)
+INBOUND: Final = Limit("inbound", 20, 200)
 _LAST_WORDS_S: Final = 2.0
 
 
@@ -34,6 +34,10 @@ class Door(Protocol):
 
     def on_packet(self, link: ClientLink, packet: wire.Packet) -> None:
         """A Socket.IO packet. May raise WireError to end the connection."""
+        ...
+
+    def on_moved(self, old: ClientLink, new: ClientLink) -> None:
+        """One person's connection has become another: from polling to a WebSocket."""
         ...
 
     def on_gone(self, link: ClientLink, reason: str) -> None:
@@ -121,6 +125,8 @@ class WebSocketSession(asyncio.Protocol):
             raw.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         if self.probe is None:
             self._door.on_open(self)
+        else:
+            self.probe.on_try(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes in any slices."""
@@ -134,7 +140,7 @@ class WebSocketSession(asyncio.Protocol):
     def _take(self, opcode: int, payload: bytes) -> None:
         if self._transport is None:
             return
-        self._arrival_ms, wait_ms = gcra(self._arrival_ms, self._now_ms(), _INBOUND)
+        self._arrival_ms, wait_ms = gcra(self._arrival_ms, self._now_ms(), INBOUND)
         if wait_ms:
             raise WireError("too many packets", close_code=1008)
         if opcode == wire.TEXT:
@@ -224,6 +230,10 @@ class WebSocketSession(asyncio.Protocol):
 
 class Probe(Protocol):
     """A polling session that may be upgraded to a WebSocket."""
+
+    def on_try(self, session: WebSocketSession) -> None:
+        """A WebSocket is there, and is to prove itself."""
+        ...
 
     def on_probe(self) -> None:
         """The WebSocket works: polling holds its packets back from now on."""

@@ -1,9 +1,8 @@
-"""Socket.IO's two transports behind one `Door`: the only file that touches the insides of python-socketio and engineio.
+"""Socket.IO's two transports behind one `Door`: with `danmaku.polling` all that touches python-socketio and engineio.
 
 Long polling is python-engineio's own, with its sessions, payloads, CORS and time-outs. WebSockets are answered here and
-then belong to `danmaku.session`: the connection leaves aiohttp at the upgrade, so that an idle viewer costs no task, no
-queue, no request object and no compressor (python-engineio needs six tasks, and 92 KiB more for a browser, because
-aiohttp agrees to permessage-deflate). A polling session that upgrades is moved over with what it had not sent.
+then belong to `danmaku.session` (`danmaku.upgrade` says why). A polling session that upgrades is moved over with what
+it had not sent.
 
 Every private name used is listed in tests/danmaku/test_socket_contract.py, which fails when a release changes one.
 """
@@ -11,11 +10,9 @@ Every private name used is listed in tests/danmaku/test_socket_contract.py, whic
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,15 +20,17 @@ import engineio
 import orjson
 import socketio
 from aiohttp import web
-from engineio import packet as eio_packet
 from engineio.payload import Payload
 
 from danmaku import wire
 from danmaku.errors import WireError
-from danmaku.fanout import Member, Sink
-from danmaku.session import ClientLink, Door, WebSocketSession
+from danmaku.polling import PollingLink
+from danmaku.session import INBOUND, ClientLink, Door, WebSocketSession
+from danmaku.upgrade import hand_over, switching_protocols, websocket_key
+from streamd.cluster.bus import gcra
 
 PATH: Final = "/socket.io/"
+Forward = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
 _log: Final = logging.getLogger("streamd.danmaku.engine")
 
 
@@ -49,169 +48,63 @@ class TransportSettings:
     trust_forwarded_for: bool = False
 
 
-class _Answered(web.StreamResponse):
-    """What an aiohttp handler returns when its connection already belongs to somebody else: nothing is written."""
-
-    def __init__(self) -> None:
-        super().__init__(status=101)
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """There is nothing to prepare."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """There is nothing to end."""
-
-
-class _Tail:
-    """Takes the bytes that came behind the upgrade request, which aiohttp holds for whoever parses them next."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """More bytes."""
-        self.data += data
-        return False, b""
-
-    def feed_eof(self) -> None:
-        """aiohttp lets go."""
-
-
-def hand_over(request: web.Request, session: WebSocketSession, head: bytes) -> web.StreamResponse:
-    """Take the connection away from aiohttp and give it to `session`, after writing `head`."""
-    protocol, transport = request.protocol, request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client left before the upgrade")
-    tail = _Tail()
-    protocol.set_parser(tail)  # type: ignore[arg-type]
-    transport.set_protocol(session)
-    # aiohttp closes the transport it knows when it is told that the connection is lost, so it must know none.
-    protocol.transport = None
-    protocol.connection_lost(None)
-    transport.write(head)
-    session.connection_made(transport)
-    if tail.data:
-        asyncio.get_running_loop().call_soon(session.data_received, tail.data)
-    return _Answered()
-
-
-class _CountedQueue(asyncio.Queue[Any]):
-    """An engine session's outgoing packets, with their weight."""
-
-    def _init(self, maxsize: int) -> None:
-        super()._init(maxsize)
-        self.size_bytes = 0
-
-    def _put(self, item: Any) -> None:
-        super()._put(item)
-        self.size_bytes += _weight(item)
-
-    def _get(self) -> Any:
-        item = super()._get()
-        self.size_bytes -= _weight(item)
-        return item
-
-
-def _weight(packet: Any) -> int:
-    data = getattr(packet, "data", None)
-    return len(data) if isinstance(data, str | bytes) else 1
-
-
-class PollingLink:
-    """A long-polling session as the gateway sees it; also the probe by which it becomes a WebSocket."""
-
-    def __init__(self, server: RoomServer, engine_socket: Any, address: str) -> None:
-        self._server = server
-        self._socket = engine_socket
-        self._queue = engine_socket.queue = _moved(engine_socket.queue)
-        self.sid: str = engine_socket.sid
-        self.address = address
-        self.member: Member | None = None
-
-    @property
-    def sink(self) -> Sink | None:
-        """See Link: polling takes no frames."""
-        return None
-
-    @property
-    def is_open(self) -> bool:
-        """See ClientLink."""
-        return not self._socket.closed
-
-    def send(self, packet: bytes) -> None:
-        """See Link."""
-        if not self._socket.closed:
-            self._queue.put_nowait(eio_packet.Packet(eio_packet.MESSAGE, packet[1:].decode()))
-
-    def backlog_bytes(self) -> int:
-        """See Link."""
-        return self._queue.size_bytes
-
-    def close(self, reason: str) -> None:
-        """See ClientLink."""
-        self.send(wire.DISCONNECT_PACKET)
-        self._server.spawn(self._close(reason, abort=False))
-
-    def go_away(self) -> None:
-        """See ClientLink."""
-        self.abort("shutdown")
-
-    def abort(self, reason: str) -> None:
-        """See Link."""
-        self._server.spawn(self._close(reason, abort=True))
-
-    async def _close(self, reason: str, *, abort: bool) -> None:
-        await self._socket.close(wait=False, abort=abort, reason=reason)
-
-    def end_poll(self) -> None:
-        """Answer the poll that waits; the engine would leave it hanging, and its client with it, for 45 seconds."""
-        self._queue.put_nowait(eio_packet.Packet(eio_packet.NOOP))
-
-    def on_probe(self) -> None:
-        """See Probe."""
-        self._socket.upgrading = True
-        self._queue.put_nowait(eio_packet.Packet(eio_packet.NOOP))
-
-    def on_failure(self) -> None:
-        """See Probe."""
-        self._socket.upgrading = False
-
-    def on_upgrade(self, session: WebSocketSession) -> None:
-        """See Probe. The engine forgets its session without a disconnect: the person has only changed vehicles."""
-        engine_socket = self._socket
-        engine_socket.upgrading, engine_socket.upgraded, engine_socket.closed = False, True, True
-        self._server.eio.sockets.pop(self.sid, None)
-        self._server.links.pop(self.sid, None)
-        while not self._queue.empty():
-            packet = self._queue.get_nowait()
-            if packet is not None and packet.packet_type == eio_packet.MESSAGE:
-                session.send(b"4" + packet.data.encode())
-        self._server.on_moved(self, session)
-
-
-def _moved(queue: asyncio.Queue[Any]) -> _CountedQueue:
-    counted = _CountedQueue()
-    while not queue.empty():
-        counted.put_nowait(queue.get_nowait())
-    return counted
-
-
 class RoomEngine(engineio.AsyncServer):  # type: ignore[misc]
     """python-engineio, with the WebSocket transport taken out of its hands."""
 
     rooms: RoomServer
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
-        """One HTTP request to the Socket.IO path."""
-        query = request.query
+        """One HTTP request to the Socket.IO path. What the protocol does not allow ends its session, and gets 400."""
+        query, method = request.query, request.method
         if query.get("transport") == "websocket":
             return self.rooms.accept(request)
-        if "sid" not in query and request.method == "GET":
+        if method != "OPTIONS" and query.get("transport") != "polling":
+            return web.json_response({"code": 0, "message": "Transport unknown"}, status=400)
+        sid = query.get("sid", "")
+        lives_at = self.rooms.home_of(sid)
+        if lives_at:
+            return await self.rooms.forward(request, lives_at)
+        if not sid and method == "GET":
             refusal = self.rooms.refuse(request)
             if refusal is not None:
                 return refusal
-        answer: web.StreamResponse = await super().handle_request(request)
+        if sid and method == "GET":
+            return await self._poll(request, sid)
+        try:
+            answer: web.StreamResponse = await super().handle_request(request)
+        except KeyError:  # the engine's way to say that the session has ended just now
+            return web.json_response({"code": 1, "message": "Session ID unknown"}, status=400)
+        if sid and method == "POST":
+            link = self.rooms.links.get(sid)
+            if link is not None and link.broke_protocol:
+                answer = web.json_response({"code": 3, "message": "Bad request"}, status=400)
+            if answer.status >= 400:
+                self.rooms.end(sid, "protocol error")
         return answer
+
+    async def _poll(self, request: web.Request, sid: str) -> web.StreamResponse:
+        polls = self.rooms.polls
+        if sid in polls:
+            self.rooms.end(sid, "protocol error")
+            return web.json_response({"code": 3, "message": "A poll is waiting already"}, status=400)
+        polls.add(sid)
+        try:
+            answer: web.StreamResponse = await super().handle_request(request)
+            return answer
+        finally:
+            polls.discard(sid)
+
+    def _ok(self, packets: Any = None, headers: Any = None, jsonp_index: int | None = None) -> dict[str, Any]:
+        """The protocol's word is "ok", in small letters."""
+        answer: dict[str, Any] = super()._ok(packets, headers, jsonp_index)
+        if packets is None:
+            answer["response"] = b"ok"
+        return answer
+
+    def generate_id(self) -> str:
+        """A session's id says which worker it lives in."""
+        name: str = super().generate_id()
+        return f"{self.rooms.worker}.{name}" if self.rooms.worker else name
 
     def may_come_from(self, request: web.Request) -> bool:
         """The engine's own rule about origins, for requests that it never sees."""
@@ -237,7 +130,6 @@ class RoomServer(socketio.AsyncServer):  # type: ignore[misc]
         settings: TransportSettings,
         now_ms: Callable[[], int],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        on_moved: Callable[[ClientLink, ClientLink], None],
     ) -> None:
         origins = settings.allowed_origins
         super().__init__(
@@ -252,8 +144,10 @@ class RoomServer(socketio.AsyncServer):  # type: ignore[misc]
         )
         self.eio.rooms = self
         self.links: dict[str, PollingLink] = {}
+        self.polls: set[str] = set()  # sessions whose poll waits
+        self.worker = ""  # where there are several, this one's name
+        self.forward: Forward = _nowhere
         self.spawn = spawn
-        self.on_moved = on_moved
         self._door = door
         self._settings = settings
         self._now_ms = now_ms
@@ -267,6 +161,11 @@ class RoomServer(socketio.AsyncServer):  # type: ignore[misc]
 
     def _engineio_server_class(self) -> type[RoomEngine]:
         return RoomEngine
+
+    def home_of(self, sid: str) -> str:
+        """The other worker that a polling session lives in; empty for ours."""
+        worker, dot, _ = sid.partition(".")
+        return worker if dot and self.worker and worker != self.worker else ""
 
     def address_of(self, request: web.Request) -> str:
         """Whose connection it is, for limits."""
@@ -289,7 +188,7 @@ class RoomServer(socketio.AsyncServer):  # type: ignore[misc]
 
     def accept(self, request: web.Request) -> web.StreamResponse:
         """Answer a WebSocket upgrade."""
-        key = _valid_key(request)
+        key = websocket_key(request)
         sid = request.query.get("sid", "")
         if key is None or request.query.get("EIO") != "4":
             return web.json_response(
@@ -297,10 +196,7 @@ class RoomServer(socketio.AsyncServer):  # type: ignore[misc]
             )
         if not self.eio.may_come_from(request):
             return web.json_response({"code": 4, "message": "Origin is not allowed"}, status=403)
-        upgrade = (
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {wire.accept_key(key)}\r\n\r\n"
-        ).encode()
+        upgrade = switching_protocols(key)
         if sid:
             return self._accept_upgrade(request, sid, upgrade)
         refusal = self.refuse(request)
@@ -312,8 +208,10 @@ class RoomServer(socketio.AsyncServer):  # type: ignore[misc]
     def _accept_upgrade(self, request: web.Request, sid: str, upgrade: bytes) -> web.StreamResponse:
         link = self.links.get(sid)
         engine_socket = self.eio.sockets.get(sid)
-        if link is None or engine_socket is None or engine_socket.upgrading or engine_socket.upgraded:
+        if link is None or engine_socket is None or engine_socket.upgraded:
             return web.json_response({"code": 1, "message": "Session ID unknown"}, status=400)
+        if link.is_trying:
+            return web.json_response({"code": 3, "message": "A WebSocket is trying already"}, status=400)
         return hand_over(request, self._session(request, sid, link), upgrade)
 
     def _session(self, request: web.Request, sid: str, probe: PollingLink | None = None) -> WebSocketSession:
@@ -351,29 +249,56 @@ class RoomServer(socketio.AsyncServer):  # type: ignore[misc]
     def on_open(self, link: ClientLink) -> None:
         """See Door."""
         self.connections += 1
-        self._addresses[link.address] = self._addresses.get(link.address, 0) + 1
+        self._count(link.address, 1)
         self._door.on_open(link)
 
     def on_packet(self, link: ClientLink, packet: wire.Packet) -> None:
         """See Door."""
         self._door.on_packet(link, packet)
 
+    def on_moved(self, old: ClientLink, new: ClientLink) -> None:
+        """See Door. Still one connection, from where it is now."""
+        self._count(old.address, -1)
+        self._count(new.address, 1)
+        self._door.on_moved(old, new)
+
     def on_gone(self, link: ClientLink, reason: str) -> None:
         """See Door."""
         self.connections -= 1
         if not self.connections:
             self._empty.set()
-        left = self._addresses.get(link.address, 1) - 1
-        if left:
-            self._addresses[link.address] = left
-        else:
-            self._addresses.pop(link.address, None)
+        self._count(link.address, -1)
         self._door.on_gone(link, reason)
+
+    def _count(self, address: str, change: int) -> None:
+        count = self._addresses.get(address, 0) + change
+        if count > 0:
+            self._addresses[address] = count
+        else:
+            self._addresses.pop(address, None)
 
     # -- what python-engineio calls for its polling sessions ---------------------------------------------------------
 
+    def forget(self, eio_sid: str) -> None:
+        """See PollingServer."""
+        self.eio.sockets.pop(eio_sid, None)
+        self.links.pop(eio_sid, None)
+
+    def end(self, eio_sid: str, reason: str) -> None:
+        """End a polling session, if there is one of this id."""
+        link = self.links.get(eio_sid)
+        if link is not None:
+            link.abort(reason)
+
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
-        link = PollingLink(self, self.eio.sockets[eio_sid], self.address_of(environ["aiohttp.request"]))
+        # The engine announces whole seconds only: 0 for 300 ms.
+        terms = {
+            "pingInterval": self._settings.ping_interval_ms,
+            "pingTimeout": self._settings.ping_timeout_ms,
+        }
+        address = self.address_of(environ["aiohttp.request"])
+        probe_s = self._settings.connect_timeout_ms / 1_000
+        link = PollingLink(self, self.eio.sockets[eio_sid], address, terms, probe_s=probe_s)
         self.links[eio_sid] = link
         self.on_open(link)
 
@@ -385,6 +310,9 @@ class RoomServer(socketio.AsyncServer):  # type: ignore[misc]
             if not isinstance(data, str):
                 # The engine has parsed what looks like JSON; Socket.IO packets begin with a digit and never do.
                 raise WireError("rooms carry no binary messages")
+            link.arrival_ms, wait_ms = gcra(link.arrival_ms, self._now_ms(), INBOUND)
+            if wait_ms:
+                raise WireError("too many packets")
             self.on_packet(link, wire.read_packet(data.encode()))
         except WireError:
             link.abort("protocol error")
@@ -396,19 +324,7 @@ class RoomServer(socketio.AsyncServer):  # type: ignore[misc]
             self.on_gone(link, reason)
 
 
-def _valid_key(request: web.Request) -> str | None:
-    headers = request.headers
-    key = headers.get("Sec-WebSocket-Key", "")
-    try:
-        is_nonce = len(base64.b64decode(key, validate=True)) == 16
-    except binascii.Error:
-        is_nonce = False
-    if (
-        not is_nonce
-        or request.method != "GET"
-        or headers.get("Upgrade", "").lower() != "websocket"
-        or "upgrade" not in headers.get("Connection", "").lower()
-        or headers.get("Sec-WebSocket-Version") != "13"
-    ):
-        return None
-    return key
+async def _nowhere(request: web.Request, worker: str) -> web.StreamResponse:
+    """A node that is one worker has nowhere to forward to."""
+    del request, worker
+    return web.json_response({"code": 1, "message": "Session ID unknown"}, status=400)

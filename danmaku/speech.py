@@ -11,15 +11,15 @@ import asyncio
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Final
 
 import orjson
 
-from danmaku.conduct import RateBook, Refusal, refusal_of_limit
+from danmaku.conduct import ADMIN, Identity, RateBook, Refusal, refusal_of_limit
 from danmaku.fanout import Member
-from danmaku.moderation import WordList
-from danmaku.ports import Archive, Reviewer, SpokenMessage
+from danmaku.moderation import WordList, judge_by
+from danmaku.ports import Archive, Reviewer, ReviewVerdict, SiteWords, SpokenMessage
 from danmaku.room import DANMAKU
 from danmaku.table import Table
 from danmaku.wire import event_packet
@@ -32,8 +32,9 @@ MODES: Final = frozenset({"scroll", "top", "bottom"})
 _COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 _REVIEW_BUDGET_S: Final = 0.2
 _MAX_REVIEWS: Final = 64
+_ADMIT_PAUSE_S: Final = 0.03
 _IDENT_MS: Final = 600_000
-_MAX_IDENTS: Final = 20_000
+_MAX_IDENTS: Final = 65_536  # ten minutes of a hundred a second
 _ID: Final = re.compile(r"[!-~]{0,64}")
 
 
@@ -70,6 +71,7 @@ class Speech:
         archive: Archive,
         reviewer: Reviewer | None,
         rates: RateBook,
+        site_words: SiteWords,
         spawn: Callable[[Coroutine[None, None, None]], object],
     ) -> None:
         self._bus = bus
@@ -77,13 +79,17 @@ class Speech:
         self._archive = archive
         self._reviewer = reviewer
         self._rates = rates
+        self._site_words = site_words
         self._spawn = spawn
-        # Until when, and the message on its way or the number it got. A number keeps no connection alive.
-        self._recent: OrderedDict[tuple[str, str], tuple[int, Utterance | int]] = OrderedDict()
+        # Until when, and the message on its way, the number it got, or that it is held. The latter two keep no
+        # connection alive.
+        self._recent: OrderedDict[tuple[str, str], tuple[int, Utterance | Refusal | int]] = OrderedDict()
         self._words: dict[tuple[object, ...], WordList] = {}
         self._queues: dict[str, list[tuple[Table, Utterance]]] = {}
         self._settled: dict[str, dict[str, int]] = {}
-        self._reviews = 0
+        self._asking = 0
+        self._under_review: dict[tuple[str, str], asyncio.Future[None]] = {}  # the latest of each person in a room
+        self.reviews: dict[str, int] = {}  # by outcome
         self.refusals: dict[str, int] = {}
         self.spoken = 0
 
@@ -128,9 +134,11 @@ class Speech:
             return Refusal("invalid", "mode is scroll, top or bottom; color is #rrggbb")
         return ident or secrets.token_hex(8), text, color.lower(), mode
 
-    def _repeat(self, known: Utterance | int, answer: Answer) -> None:
+    def _repeat(self, known: Utterance | Refusal | int, answer: Answer) -> None:
         if isinstance(known, int):
             answer({"ok": True, "seq": known})
+        elif isinstance(known, Refusal):
+            self._refuse(known, [answer])
         else:
             known.answers.append(answer)
 
@@ -145,19 +153,31 @@ class Speech:
             wait_ms = self._rates.charge(limit._replace(name=f"{table.name}/{limit.name}"), now_ms)
             if wait_ms:
                 return refusal_of_limit(limit.name, wait_ms)
-        if member.identity.is_staff:
-            return None
-        judgement = self._word_list(table).judge(utterance.text)
+        judgement = judge_by(self._word_lists(table, member.identity), utterance.text)
         if judgement.action == "block":
-            return Refusal("blocked_word", "The message holds a word that this room does not allow")
+            return Refusal("blocked_word", "The message holds a word that is not allowed here")
         if judgement.action == "hold":
-            if utterance.id in table.held:
-                utterance.id = f"{utterance.id[:50]}-{secrets.token_hex(4)}"  # somebody else's, by chance or malice
-            table.hold(utterance.id, self._payload(utterance))
-            self._keep(table, utterance, "held")
-            return Refusal("held", "The message waits for a moderator")
+            return self._hold(table, utterance)
         utterance.text = judgement.text
         return None
+
+    def _hold(self, table: Table, utterance: Utterance) -> Refusal:
+        """Aside for a moderator, once however often it is sent; what the sender is told."""
+        ident = utterance.ident
+        if utterance.id in table.held:
+            utterance.id = f"{utterance.id[:50]}-{secrets.token_hex(4)}"  # somebody else's, by chance or malice
+        table.hold(utterance.id, self._payload(utterance))
+        self._keep(table, utterance, "held")
+        refusal = Refusal("held", "The message waits for a moderator")
+        self._recent[(table.name, ident)] = (self._clock.now_ms() + _IDENT_MS, refusal)
+        return refusal
+
+    def _word_lists(self, table: Table, person: Identity) -> Iterator[WordList]:
+        """The site's words are for everybody but its administrators, the room's for everybody but its staff."""
+        if person.role != ADMIN:
+            yield self._site_words()
+        if not person.is_staff:
+            yield self._word_list(table)
 
     def _word_list(self, table: Table) -> WordList:
         words = table.conduct.chat.words
@@ -169,25 +189,50 @@ class Speech:
         return compiled
 
     async def _review(self, table: Table, utterance: Utterance) -> None:
-        assert self._reviewer is not None
-        verdict = None
-        if self._reviews < _MAX_REVIEWS:
-            self._reviews += 1
-            try:
-                async with asyncio.timeout(_REVIEW_BUDGET_S):
-                    verdict = await self._reviewer(
-                        room=table.name, person=utterance.member.identity, text=utterance.text
-                    )
-            except TimeoutError:
-                verdict = None
-            finally:
-                self._reviews -= 1
-        if verdict is None and table.conduct.chat.on_silence == "deny":
-            self._drop(table, utterance, Refusal("review_silent", "The review did not answer; try again", 2_000))
-        elif verdict is not None and verdict.action == "deny":
+        """Asked about at once, settled in the order they were said: what a person says behind what they said before."""
+        key = (table.name, utterance.member.identity.id)
+        before = self._under_review.get(key)
+        mine = self._under_review[key] = asyncio.get_running_loop().create_future()
+        try:
+            verdict = await self._ask(table, utterance)
+            if before is not None:
+                await before
+            self._settle_review(table, utterance, verdict)
+        finally:
+            mine.set_result(None)
+            if self._under_review[key] is mine:
+                del self._under_review[key]
+
+    def _settle_review(self, table: Table, utterance: Utterance, verdict: ReviewVerdict | None) -> None:
+        outcome = verdict.action if verdict is not None else "silent"
+        self.reviews[outcome] = self.reviews.get(outcome, 0) + 1
+        policy = table.conduct.chat.on_silence
+        if verdict is not None and verdict.action == "deny":
             self._drop(table, utterance, Refusal("reviewed", verdict.reason or "The message was not allowed"))
-        else:
+        elif verdict is not None or policy == "allow":
             self._enqueue(table, utterance)
+        elif policy == "hold":
+            self._refuse(self._hold(table, utterance), utterance.answers)
+        else:
+            self._drop(table, utterance, Refusal("review_silent", "The review did not answer; try again", 2_000))
+
+    async def _ask(self, table: Table, utterance: Utterance) -> ReviewVerdict | None:
+        """What the reviewer says within the budget; None for silence, and when it is asked too much at once already."""
+        if self._reviewer is None or self._asking >= _MAX_REVIEWS:
+            return None
+        self._asking += 1
+        try:
+            async with asyncio.timeout(_REVIEW_BUDGET_S):
+                return await self._reviewer(
+                    room=table.name,
+                    message_id=utterance.id,
+                    person=utterance.member.identity,
+                    text=utterance.text,
+                )
+        except TimeoutError:
+            return None
+        finally:
+            self._asking -= 1
 
     # -- admission by all nodes, a tick's worth at a time --------------------------------------------------------
 
@@ -210,6 +255,7 @@ class Speech:
                 verdicts = await self._verdicts(table, admissions)
                 for (owner, utterance), verdict in zip(queue, verdicts, strict=True):
                     self._decide(owner, utterance, verdict)
+                await asyncio.sleep(_ADMIT_PAUSE_S)  # company for the next question
         finally:
             del self._queues[room]
 

@@ -11,7 +11,7 @@ from danmaku.room import Entry
 from danmaku.sequencer import Line
 from danmaku.wire import event_packet
 from streamd.cluster.bus import DROP, INTERNAL, STATE, A, Draft, PulseReport
-from streamd.errors import InvalidError
+from streamd.errors import NotFoundError
 
 _MAX_HELD = 200
 
@@ -122,10 +122,15 @@ class Table:
             self.release(next(iter(self.held)))
 
     def release(self, message_id: str) -> dict[str, object]:
-        """Take a message that was held, on all nodes. Raises InvalidError when none of that id waits."""
+        """Take a message that was held, on all nodes. Raises NotFoundError when none of that id waits."""
         payload = self.held.pop(message_id, None)
         if payload is None:
-            raise InvalidError("No message of this id waits for review", code="not_held", fix="reload the list")
+            raise NotFoundError(
+                "no message of this id waits for review",
+                why="another moderator was quicker, or it never did",
+                fix="read the list again",
+                code="not_held",
+            )
         self._submit_held(message_id, {}, DROP | INTERNAL)
         return payload
 

@@ -15,15 +15,15 @@ from typing import Final
 
 import orjson
 
-from danmaku.conduct import ChatSettings, Sanction
-from danmaku.ports import ConductBook, RoomDirectory
+from danmaku.conduct import ChatSettings, Sanction, ban_names
+from danmaku.ports import Attendance, ConductBook, RoomDirectory
 from danmaku.room import Entry, Room
 from danmaku.sequencer import Line
 from danmaku.session import ClientLink
 from danmaku.settings import RoomSettings
 from danmaku.table import Table
 from streamd.clock import Clock
-from streamd.cluster.bus import DROP, Pulse, PulseReport, RoomBus
+from streamd.cluster.bus import DROP, Draft, Pulse, PulseReport, RoomBus
 from streamd.errors import NotFoundError, UnavailableError
 from streamd.telemetry.log import get_log
 
@@ -59,6 +59,7 @@ class Tables:
         clock: Clock,
         directory: RoomDirectory,
         book: ConductBook,
+        attendance: Attendance,
         settings: RoomSettings,
         spawn: Callable[[Coroutine[None, None, None]], object],
     ) -> None:
@@ -66,6 +67,7 @@ class Tables:
         self._clock = clock
         self._directory = directory
         self._book = book
+        self._attendance = attendance
         self._settings = settings
         self._spawn = spawn
         self._node = secrets.token_hex(5)
@@ -101,7 +103,7 @@ class Tables:
             chat, sanctions = await self._book.load(name)
             table.load(chat, sanctions, utc_ms=self._clock.utc_ms())
             await table.line.open()
-            table.line.room.set_facts(title=facts.title, live=facts.live)
+            table.line.room.set_facts(title=facts.title, live=facts.live, card=facts.card)
             table.likes_known = table.line.room.likes
             table.empty_since_ms = self._clock.now_ms()
             table.is_open = True
@@ -152,6 +154,12 @@ class Tables:
         elif entry.draft.event == "held":
             table.on_held(entry)
 
+    def on_state(self, line: Line, draft: Draft) -> None:
+        """See LineOwner."""
+        if draft.key == "card":
+            payload = None if draft.flags & DROP else orjson.loads(b"{" + draft.rest)
+            self._attendance.shown(line.room.name, payload, len(line.audience))
+
     def _apply_sanction(self, table: Table, entry: Entry) -> None:
         body = orjson.loads(entry.body)
         until_ms = 0 if entry.draft.flags & DROP else body["until_ms"]
@@ -160,7 +168,7 @@ class Tables:
         table.conduct.impose(sanction, utc_ms=utc_ms)
         if sanction.kind == "ban" and until_ms > utc_ms:
             for member in table.line.audience.members():
-                if sanction.user_id in (member.identity.id, f"address:{member.address}"):
+                if sanction.user_id in ban_names(member.identity, member.address):
                     link = member.link
                     table.line.audience.then(lambda link=link: _close(link, "banned"))  # type: ignore[misc]
 

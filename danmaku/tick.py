@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from streamd.cluster.bus import C, Draft
@@ -37,6 +37,12 @@ class Plan(NamedTuple, Generic[W]):
 
     shown: list[Waiting[W]]
     unshown: list[Waiting[W]]
+
+    def numbered(self, first: int) -> Iterator[tuple[W, int, bool]]:
+        """Whoever waits, with the number that became theirs and whether it is shown; the batch begins at `first`."""
+        for seq, waiting in enumerate((*self.shown, *self.unshown), first):
+            for waiter in waiting.waiters:
+                yield waiter, seq, seq < first + len(self.shown)
 
 
 class Sampler:

@@ -6,10 +6,25 @@ and only ever grows. Until the first segment is complete, what there is of it ha
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 _PEAK_STEP_BPS = 50_000
 _AVERAGE_STEP_BPS = 10_000
 # A segment cut off by the encoder's departure may be a lone key frame: no measure of a peak.
 _LEAST_US = 500_000
+
+
+class BitrateState(NamedTuple):
+    """What has been measured, in bytes and microseconds of media."""
+
+    total_bytes: int = 0
+    total_us: int = 0
+    open_bytes: int = 0
+    open_us: int = 0
+    peak_bps: int = 0
+
+
+_NOTHING = BitrateState()
 
 
 class Bitrate:
@@ -17,10 +32,13 @@ class Bitrate:
 
     __slots__ = ("_bytes", "_open_bytes", "_open_us", "_peak_bps", "_us")
 
-    def __init__(self) -> None:
-        self._bytes = self._us = 0
-        self._open_bytes = self._open_us = 0
-        self._peak_bps = 0
+    def __init__(self, state: BitrateState = _NOTHING) -> None:
+        self._bytes, self._us, self._open_bytes, self._open_us, self._peak_bps = state
+
+    @property
+    def state(self) -> BitrateState:
+        """For a measurement that goes on elsewhere."""
+        return BitrateState(self._bytes, self._us, self._open_bytes, self._open_us, self._peak_bps)
 
     def add(self, size_bytes: int, duration_us: int) -> None:
         """A part of the open segment."""

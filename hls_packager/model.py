@@ -7,6 +7,7 @@ Source: RFC 8216bis (draft-pantos-hls-rfc8216bis-22) for every name of HLS.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,9 @@ from typing import TypeAlias
 
 from streamd.media.frames import EncodedFrame
 from streamd.media.tracks import AudioTrack, Track, VideoTrack
+
+# Bounded: what another process says is no reason to count for long.
+_CADENCE = re.compile(r"([1-9]\d{0,8})(?:/([1-9]\d{0,8}))?,(constant|varying),(\d{1,8}),(v?a?)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +31,6 @@ class HlsSettings:
     probe_ms: int = 2_500  # of media, at most, before an epoch's promises are made
     long_gop_target_s: int = 10  # promised when no second key frame came in that time: holds 250 frames at 25 to 60/s
     pictures_away_ms: int = 30_000  # pictures that cease for so long leave the programme until they return
-    # How long a segment stays after it left the playlist. None: its own duration and that of the longest playlist that
-    # listed it, as RFC 8216bis 6.2.2 asks. Viewers at the live edge never need it.
-    retain_removed_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,25 @@ class Cadence:
     has_video: bool
     has_audio: bool
 
+    def text(self) -> str:
+        """For another process, without a space: `1/30,constant,2000,va`."""
+        kinds = "v" * self.has_video + "a" * self.has_audio
+        return f"{self.frame},{'constant' if self.constant else 'varying'},{self.gop_ms or 0},{kinds}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Cadence | None:
+        """What `text` gave; None for anything else, which may come from another version."""
+        found = _CADENCE.fullmatch(text)
+        if found is None or not found[5]:
+            return None
+        return cls(
+            frame=Fraction(int(found[1]), int(found[2] or 1)),
+            constant=found[3] == "constant",
+            gop_ms=int(found[4]) or None,
+            has_video="v" in found[5],
+            has_audio="a" in found[5],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
@@ -85,6 +105,11 @@ class Epoch:
     def can_skip_until_ms(self) -> int:
         """The skip boundary: six target durations, the least that RFC 8216bis 4.4.3.8 allows."""
         return 6_000 * self.target_duration_s
+
+    @property
+    def cached_s(self) -> int:
+        """How long a cache in front of us may go on handing out the answer to a blocking request (RFC 8216bis B.1)."""
+        return 6 * self.target_duration_s
 
     @property
     def segment_limit_us(self) -> int:

@@ -45,40 +45,103 @@ class Origin:
         self._rooms: dict[str, dict[str, SegmentStore]] = {}
         self._remembered: OrderedDict[tuple[str, str], _Remembered] = OrderedDict()
 
-    def open(self, room: str, rendition: str = "source") -> SegmentStore:
-        """A store for a new programme. What the room offered under that name before is withdrawn."""
+    def open(
+        self,
+        room: str,
+        rendition: str = "source",
+        *,
+        least_msn: int = 0,
+        least_discontinuity: int = 0,
+        cadence: Cadence | None = None,
+    ) -> SegmentStore:
+        """A store for a new programme. What the room offered under that name before is withdrawn.
+
+        The least numbers are those that the room's last owner, which may have been another worker, left off at, and
+        `cadence` is what it had learned.
+        """
         self.close(room, rendition)
         utc_ms = self._clock.utc_ms()
         past = self._remembered.get((room, rendition))
+        discontinuity = max(past.next_discontinuity if past else 0, least_discontinuity)
+        return self._put(
+            room,
+            rendition,
+            first_msn=max(utc_ms // _MSN_STEP_MS, past.next_msn if past else 0, least_msn),
+            discontinuity_sequence=discontinuity or utc_ms // _DISCONTINUITY_STEP_MS % _DISCONTINUITY_NUMBERS,
+            cadence=cadence or (past.cadence if past else None),
+        )
+
+    def mirror(self, room: str, rendition: str = "source") -> SegmentStore:
+        """A store for a programme that another worker makes, empty until it adopts that one's state."""
+        self.close(room, rendition)
+        store = self._put(room, rendition, first_msn=0, discontinuity_sequence=0)
+        store.is_mirror = True
+        return store
+
+    def _put(
+        self, room: str, rendition: str, *, first_msn: int, discontinuity_sequence: int, cadence: Cadence | None = None
+    ) -> SegmentStore:
         renditions = self._rooms.setdefault(room, {})
-        store = SegmentStore(
+        store = renditions[rendition] = SegmentStore(
             room=room,
             rendition=rendition,
             clock=self._clock,
             settings=self._settings,
-            first_msn=max(utc_ms // _MSN_STEP_MS, past.next_msn if past else 0),
-            discontinuity_sequence=past.next_discontinuity
-            if past
-            else utc_ms // _DISCONTINUITY_STEP_MS % _DISCONTINUITY_NUMBERS,
-            cadence=past.cadence if past else None,
+            first_msn=first_msn,
+            discontinuity_sequence=discontinuity_sequence,
+            cadence=cadence,
             siblings=lambda: (each for name, each in renditions.items() if name != rendition),
         )
-        renditions[rendition] = store
         return store
 
     def close(self, room: str, rendition: str) -> None:
-        """Withdraw a rendition; who waits for it is sent home. Harmless where there is none."""
+        """Take a rendition off offer; who waits for it is sent home. Harmless where there is none."""
+        store = self._take(room, rendition)
+        if store is not None and not store.is_mirror:
+            store.finish()
+
+    def withdraw(self, room: str) -> None:
+        """Another worker makes the room's programme from now on: it has not ended, it is not ours."""
+        for rendition in tuple(self._rooms.get(room, ())):
+            store = self._take(room, rendition)
+            if store is not None:
+                store.withdraw()
+
+    def numbers(self, room: str) -> tuple[int, int]:
+        """Media and discontinuity sequence number that the room's next programme may begin with; 0 if nobody knows."""
+        known = [store.next_numbers for store in self.renditions(room)]
+        past = self._remembered.get((room, "source"))
+        if past is not None:
+            known.append((past.next_msn, past.next_discontinuity))
+        return max(known, default=(0, 0))
+
+    def cadence(self, room: str) -> Cadence | None:
+        """What is known of the rhythm of the room's programme."""
+        store, past = self.find(room, "source"), self._remembered.get((room, "source"))
+        known = store.cadence if store is not None else None
+        return known or (past.cadence if past is not None else None)
+
+    def _take(self, room: str, rendition: str) -> SegmentStore | None:
         renditions = self._rooms.get(room, {})
         store = renditions.pop(rendition, None)
         if not renditions:
             self._rooms.pop(room, None)
         if store is None:
-            return
-        store.finish()
+            return None
+        if store.is_mirror:
+            store.withdraw()
         next_msn, next_discontinuity = store.next_numbers
+        past = self._remembered.get((room, rendition))
+        if past is None or next_msn > past.next_msn:
+            self._remember(room, rendition, next_msn, next_discontinuity, store.cadence)
+        return store
+
+    def _remember(
+        self, room: str, rendition: str, next_msn: int, next_discontinuity: int, cadence: Cadence | None
+    ) -> None:
         remembered = self._remembered
         remembered[room, rendition] = _Remembered(
-            next_msn=next_msn, next_discontinuity=next_discontinuity, cadence=store.cadence
+            next_msn=next_msn, next_discontinuity=next_discontinuity, cadence=cadence
         )
         remembered.move_to_end((room, rendition))
         if len(remembered) > _ROOMS_REMEMBERED:

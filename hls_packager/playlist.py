@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple, Self
 
 from hls_packager.model import Epoch
 
@@ -63,6 +64,32 @@ class Variant:
     video_range: str = "SDR"
 
 
+class SegmentState(NamedTuple):
+    """A segment's lines and what they are made of."""
+
+    msn: int
+    init_uri: str
+    new_map: bool
+    discontinuity: bool
+    utc_ms: int
+    independent: bool
+    duration_us: int
+    complete: bool
+    gap: bool
+    parts: tuple[str, ...]
+
+
+class PlaylistState(NamedTuple):
+    """A media playlist without its promises: from here on another one can be written the same way."""
+
+    discontinuity_sequence: int
+    next_msn: int
+    ended: bool
+    listed_us: int
+    segments: tuple[SegmentState, ...]
+    opening: SegmentState | None
+
+
 class Segment:
     """One media segment as the playlist sees it."""
 
@@ -101,6 +128,37 @@ class Segment:
         )
         self._new_map = new_map
         self._texts: dict[tuple[bool, bool], str] = {}
+
+    @property
+    def state(self) -> SegmentState:
+        """What `restored` makes an equal one of."""
+        return SegmentState(
+            self.msn,
+            self.init_uri,
+            self._new_map,
+            self.discontinuity,
+            self.utc_ms,
+            self.independent,
+            self.duration_us,
+            self.complete,
+            self.gap,
+            tuple(self.parts),
+        )
+
+    @classmethod
+    def restored(cls, state: SegmentState) -> Self:
+        """See `state`."""
+        segment = cls(
+            msn=state.msn,
+            init_uri=state.init_uri,
+            new_map=state.new_map,
+            discontinuity=state.discontinuity,
+            utc_ms=state.utc_ms,
+            independent=state.independent,
+        )
+        segment.duration_us, segment.complete, segment.gap = state.duration_us, state.complete, state.gap
+        segment.parts = list(state.parts)
+        return segment
 
     def text(self, *, first: bool, with_parts: bool) -> str:
         """The segment's lines. `first`: none is listed before it, so that the map must be said in any case."""
@@ -141,6 +199,24 @@ class MediaPlaylist:
             f"CAN-SKIP-UNTIL={_decimal(epoch.can_skip_until_ms)},HOLD-BACK={_decimal(epoch.hold_back_ms)}\n"
             f"#EXT-X-PART-INF:PART-TARGET={_decimal(epoch.part_target_ms)}\n"
         )
+
+    @property
+    def state(self) -> PlaylistState:
+        """What `restore` takes."""
+        return PlaylistState(
+            self.discontinuity_sequence,
+            self.next_msn,
+            self.ended,
+            self._listed_us,
+            tuple(segment.state for segment in self.segments),
+            self._opening.state if self._opening is not None else None,
+        )
+
+    def restore(self, state: PlaylistState) -> None:
+        """Stand where another playlist of the same promises stood."""
+        self.discontinuity_sequence, self.next_msn, self.ended, self._listed_us, segments, opening = state
+        self.segments = deque(map(Segment.restored, segments))
+        self._opening = Segment.restored(opening) if opening is not None else None
 
     # --- where it stands ---
 

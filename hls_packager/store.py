@@ -1,16 +1,17 @@
 """What one rendition of one room has on offer: its playlist, the bytes behind it, and the viewers who wait for more.
 
-In: an epoch, segments, parts (from the packager; later from another worker's mirror). Out: playlists as bytes, rendered
-and compressed once a version however many viewers ask; parts and segments, which share their bytes.
+In: an epoch, segments, parts, from the packager or from the worker that has it (`hls_packager.mirror`). Out: playlists
+as bytes, rendered and compressed once a version however many viewers ask; parts and segments, which share their bytes.
 
-Retention: a segment that left the playlist stays for its own duration and that of the longest playlist that listed it
-(RFC 8216bis 6.2.2); parts are addressable as long as their segment is. `resident_bytes` counts all of it.
+Retention: a segment that left the playlist stays for its own duration and that of the longest playlist handed out with
+it (RFC 8216bis 6.2.2), and not at all where no playlist was handed out that could still be in use: a stream that nobody
+watches holds its window and nothing else. Parts are addressable as long as their segment is. `resident_bytes` counts
+all of it.
 Not here: cutting (segmenter), HTTP (streamd.delivery.hls), the rooms of a worker (origin).
 """
 
 from __future__ import annotations
 
-import gzip
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -19,29 +20,12 @@ from hls_packager.errors import AheadOfLiveError
 from hls_packager.init_segment import init_number, init_segment
 from hls_packager.model import Cadence, Epoch, HlsSettings, TrackSet
 from hls_packager.playlist import MediaPlaylist, Report, Variant
+from hls_packager.rendering import Rendering
+from hls_packager.store_state import StoreState, StoreWatcher
 from hls_packager.waiting import WaitingRoom
 from streamd.clock import Clock
 
 _QUERIES_CACHED = 64
-_GZIP_LEVEL = 5
-
-
-class Rendering:
-    """A playlist as bytes, at one version and for one query. `wire` is for whoever puts it on a wire to cache in."""
-
-    __slots__ = ("_gzipped", "body", "wire")
-
-    def __init__(self, text: str) -> None:
-        self.body = text.encode()
-        self.wire: dict[tuple[object, ...], Sequence[bytes]] = {}
-        self._gzipped: bytes | None = None
-
-    @property
-    def gzipped(self) -> bytes:
-        """The same, compressed when first asked for."""
-        if self._gzipped is None:
-            self._gzipped = gzip.compress(self.body, _GZIP_LEVEL, mtime=0)
-        return self._gzipped
 
 
 class SegmentStore:
@@ -65,6 +49,9 @@ class SegmentStore:
         self.playlist: MediaPlaylist | None = None
         self.version = 0  # grows with every published change
         self.ended_ms: int | None = None  # when the programme ended, by the monotonic clock
+        self.is_mirror = False  # of what another worker makes
+        self.is_withdrawn = False
+        self.requests = 0  # counted by whoever serves it: a mirror that nobody asks for is given up
         self.resident_bytes = 0
         self.frame_rate = 0.0
         self._clock = clock
@@ -79,9 +66,12 @@ class SegmentStore:
         self._init_of: dict[int, int] = {}
         self._leaving: deque[tuple[int, int]] = deque()  # (when to forget, segment), by the monotonic clock
         self._longest_us = 0  # of all playlists so far
+        self._handed_out_ms: int | None = None  # when a viewer last got the playlist, by the monotonic clock
         self._renderings: dict[tuple[bool, str], Rendering] = {}
         self._waiting = WaitingRoom()
         self._bitrate = Bitrate()
+        self._window_segments = settings.window_segments
+        self._watchers: tuple[StoreWatcher, ...] = ()
 
     # --- written by the packager ---
 
@@ -91,8 +81,10 @@ class SegmentStore:
             epoch=epoch,
             first_msn=self._first_msn + 1,  # one is kept for a lead-in
             discontinuity_sequence=self._first_discontinuity,
-            window_segments=self._settings.window_segments,
+            window_segments=self._window_segments,
         )
+        for watcher in self._watchers:
+            watcher.on_begin(epoch)
 
     def open_segment(self, *, tracks: TrackSet, utc_ms: int, independent: bool, discontinuity: bool) -> None:
         """Parts that follow belong to a new segment whose first frame is presented at `utc_ms`."""
@@ -108,6 +100,8 @@ class SegmentStore:
             independent=independent,
         )
         self._init_of[msn] = self._init_number
+        for watcher in self._watchers:
+            watcher.on_open(tracks, utc_ms=utc_ms, independent=independent, discontinuity=discontinuity)
 
     def add_part(self, data: bytes, *, duration_us: int, independent: bool) -> None:
         """A complete part of the open segment."""
@@ -115,6 +109,8 @@ class SegmentStore:
         self._media.setdefault(msn, []).append(data)
         self.resident_bytes += len(data)
         self._bitrate.add(len(data), duration_us)
+        for watcher in self._watchers:
+            watcher.on_part(data, duration_us=duration_us, independent=independent)
 
     def close_segment(self) -> None:
         """The open segment is complete; what the window has no room for leaves the playlist."""
@@ -123,11 +119,10 @@ class SegmentStore:
         self._bitrate.close()
         now_ms = self._clock.now_ms()
         for segment in playlist.close_segment():
-            keep_ms = self._settings.retain_removed_ms
-            if keep_ms is None:
-                keep_ms = (segment.duration_us + self._longest_us) // 1_000
-            self._leaving.append((now_ms + keep_ms, segment.msn))
+            self._leaving.append((now_ms + self._keep_ms(segment.duration_us, now_ms), segment.msn))
         self.forget_expired()
+        for watcher in self._watchers:
+            watcher.on_close()
 
     def publish(self) -> None:
         """Viewers may see what was written since the last time."""
@@ -137,6 +132,8 @@ class SegmentStore:
             self.playlist.lead_in()
         for sibling in self._siblings():
             sibling.refresh()
+        for watcher in self._watchers:
+            watcher.on_publish(frame_rate=self.frame_rate)
         self._waiting.wake(self._reached)
 
     def refresh(self) -> None:
@@ -144,13 +141,86 @@ class SegmentStore:
         self._renderings.clear()
 
     def finish(self) -> None:
-        """The programme has ended; everybody who waits is told. Idempotent."""
-        if self.ended_ms is not None:
+        """The programme has ended; everybody who waits is told. Idempotent; nothing where it was withdrawn."""
+        if self.ended_ms is not None or self.is_withdrawn:
             return
         self.ended_ms = self._clock.now_ms()
         if self.playlist is not None:
             self.playlist.ended = True
+        for watcher in self._watchers:
+            watcher.on_finish()
         self.publish()
+
+    # --- on its way from and to other workers ---
+
+    def watch(self, watcher: StoreWatcher) -> StoreState:
+        """From now on `watcher` hears of every change; what was before it is in the state."""
+        self._watchers = (*self._watchers, watcher)
+        now_ms, playlist = self._clock.now_ms(), self.playlist
+        return StoreState(
+            first_msn=self._first_msn,
+            first_discontinuity=self._first_discontinuity,
+            window_segments=self._window_segments,
+            epoch=playlist.epoch if playlist is not None else None,
+            playlist=playlist.state if playlist is not None else None,
+            tracks=self._tracks,
+            init_number=self._init_number,
+            inits=dict(self._inits),
+            init_of=dict(self._init_of),
+            media={msn: list(parts) for msn, parts in self._media.items()},
+            leaving=[(until_ms - now_ms, msn) for until_ms, msn in self._leaving],
+            longest_us=self._longest_us,
+            bitrate=self._bitrate.state,
+            frame_rate=self.frame_rate,
+            has_ended=self.ended_ms is not None,
+        )
+
+    def unwatch(self, watcher: StoreWatcher) -> None:
+        """No more. Harmless where it never did."""
+        self._watchers = tuple(each for each in self._watchers if each is not watcher)
+
+    def adopt(self, state: StoreState) -> None:
+        """Become what another worker's store is. Who waits is answered where that is far enough.
+
+        What an earlier owner made stays on offer until the new one has something, and is fetched to its end.
+        """
+        now_ms = self._clock.now_ms()
+        if state.first_msn != self._first_msn:
+            self._retire(now_ms)
+        else:
+            self._media, self._init_of, self._inits = {}, {}, {}
+            self._leaving.clear()
+        self._first_msn, self._first_discontinuity = state.first_msn, state.first_discontinuity
+        self._window_segments = state.window_segments
+        self.ended_ms = now_ms if state.has_ended else None
+        if state.epoch is None or state.playlist is None:
+            return
+        self.begin(state.epoch)
+        self._written.restore(state.playlist)
+        # `init_segment` is made again when the next segment opens with a TrackSet that is not this very object.
+        self._tracks, self._init_number, self.frame_rate = state.tracks, state.init_number, state.frame_rate
+        self._inits |= state.inits
+        self._init_of |= state.init_of
+        self._media |= state.media
+        self._leaving.extend((now_ms + left_ms, msn) for left_ms, msn in state.leaving)
+        self._longest_us, self._bitrate = state.longest_us, Bitrate(state.bitrate)
+        self.resident_bytes = sum(len(part) for parts in self._media.values() for part in parts)
+        self.publish()
+
+    def _retire(self, now_ms: int) -> None:
+        """All segments leave when the last playlist that listed them may be out of use."""
+        leaving = {msn for _, msn in self._leaving}
+        until_ms = now_ms + 2 * self._longest_us // 1_000
+        self._leaving.extend((until_ms, msn) for msn in sorted(self._media) if msn not in leaving)
+        self._bitrate = Bitrate()
+
+    def withdraw(self) -> None:
+        """Another worker makes this programme now: whoever holds this store should ask for the room's again."""
+        self.is_withdrawn = True
+        for watcher in self._watchers:
+            watcher.on_withdraw()
+        self._watchers = ()
+        self.release_waiting()
 
     # --- housekeeping ---
 
@@ -204,6 +274,7 @@ class SegmentStore:
 
     def rendering(self, *, skip: bool = False, query: str = "") -> Rendering:
         """The newest playlist. `skip`: as a delta update; `query`: goes behind every child URI, with its "?"."""
+        self._handed_out_ms = self._clock.now_ms()
         key = (skip, query)
         rendering = self._renderings.get(key)
         if rendering is None:
@@ -282,6 +353,16 @@ class SegmentStore:
     def _written(self) -> MediaPlaylist:
         assert self.playlist is not None, "an epoch begins before anything is written or read"
         return self.playlist
+
+    def _keep_ms(self, duration_us: int, now_ms: int) -> int:
+        """How long a segment that leaves the playlist now may still be asked for."""
+        if self._watchers:  # who mirrors this hands it out
+            self._handed_out_ms = now_ms
+        if self._handed_out_ms is None:
+            return 0
+        in_use_ms = (duration_us + self._longest_us) // 1_000
+        last_use_ms = self._handed_out_ms + 1_000 * self._written.epoch.cached_s + in_use_ms
+        return min(in_use_ms, max(0, last_use_ms - now_ms))
 
     def _reached(self, msn: int, part: int | None) -> bool:
         return self.ended_ms is not None or (self.playlist is not None and self.playlist.holds(msn, part))

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -57,10 +58,26 @@ def describe() -> Machine:
         python=platform.python_version(),
         versions={
             **{name: number for name in names if (number := _package(name))},
-            **_programs({"nginx": "-v", "ffmpeg": "-version", "chromium": "--version"}),
+            **_programs({"nginx": "-v", "ffmpeg": "-version", "chromium": "--version", "node": "--version"}),
             **_debian({"libnginx-mod-rtmp"}),
         },
     )
+
+
+def revision() -> str:
+    """The commit that is measured, and whether the working tree differs from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    found = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    if found.returncode:
+        return "of no known revision"
+    # The results themselves change while they are written.
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "--untracked-files=no", ":/", ":!/loadtest/RESULTS.md"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() + (" with changes" if changed.stdout.strip() else "")
 
 
 def cpu_ms(pids: Iterable[int]) -> float:
@@ -75,6 +92,17 @@ def cpu_ms(pids: Iterable[int]) -> float:
 def resident_bytes(pids: Iterable[int]) -> int:
     """Resident memory; pages shared by the processes count for each."""
     return sum(int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE_BYTES for pid in pids)
+
+
+def allow_many_files() -> None:
+    """Let this process open as many files and sockets as the system lets it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def descriptors(pids: Iterable[int]) -> int:
+    """Files and sockets that processes hold open."""
+    return sum(len(list((_PROC / str(pid) / "fd").iterdir())) for pid in pids)
 
 
 def family(pid: int) -> list[int]:

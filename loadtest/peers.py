@@ -1,6 +1,6 @@
-"""The servers under test, behind one face: streamd, and nginx-rtmp as Debian ships it.
+"""The servers under test, behind one face: streamd, nginx-rtmp as Debian ships it, and node-media-server from npm.
 
-Both listen on free ports of 127.0.0.1 and keep their files in a folder of the scenario. What is measured is what
+All listen on free ports of 127.0.0.1 and keep their files in a folder of the scenario. What is measured is what
 `pids` names: the server's own processes, all workers, and none of the generators.
 """
 
@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Protocol
 
 from loadtest.machine import family
+from loadtest.npm import install
 from loadtest.processes import Child, free_ports, wait_for_port
 from streamd.accounts.rooms import Rooms
 from streamd.clock import SystemClock
 from streamd.db.engine import open_engine
 from streamd.db.migrate import upgrade
 
+NODE_MEDIA = ("node-media-server@4.4.3",)
 _RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 _NGINX = """
 load_module {module};
@@ -96,6 +98,37 @@ class NginxRtmp:
         self._child.stop()
 
 
+class NodeMedia:
+    """node-media-server: one process, HTTP-FLV with its cache of a group of pictures, no web administration."""
+
+    name = "node-media-server"
+
+    def __init__(self, folder: Path) -> None:
+        program = install(folder / "npm", NODE_MEDIA) / "node-media-server" / "bin" / "app.js"
+        self.rtmp_port, self.http_port, rtmps, https = free_ports(4)
+        ports = {"rtmp": self.rtmp_port, "rtmps": rtmps, "http": self.http_port, "https": https}
+        argv = ["node", str(program), "--bind", "127.0.0.1", "--no-admin"]
+        argv += [f"--{name}-port={port}" for name, port in ports.items()]
+        argv += [f"--data-path={folder / 'data'}", f"--record-path={folder / 'record'}"]
+        self._child = Child(self.name, argv, log=folder / "node-media-server.log", env={"NODE_ENV": "production"})
+        wait_for_port(self.rtmp_port, self._child)
+        wait_for_port(self.http_port, self._child)
+
+    def publish_url(self, stream: str) -> str:
+        return f"rtmp://127.0.0.1:{self.rtmp_port}/live/{stream}"
+
+    def flv_url(self, stream: str) -> str:
+        """Where a viewer gets the stream by HTTP."""
+        return f"http://127.0.0.1:{self.http_port}/live/{stream}.flv"
+
+    def pids(self) -> list[int]:
+        self._child.check()
+        return family(self._child.pid)
+
+    def stop(self) -> None:
+        self._child.stop()
+
+
 class Streamd:
     """Ours, one worker, from the working tree; rooms and keys are put into its database before it starts."""
 
@@ -126,7 +159,7 @@ class Streamd:
             **(settings or {}),
         }
         if rooms:
-            _open_rooms(f"sqlite+aiosqlite:///{folder}/streamd.db", rooms)
+            open_rooms(f"sqlite+aiosqlite:///{folder}/streamd.db", rooms)
         program = ["loadtest.profiled", str(profile)] if profile else ["streamd"]
         argv = [sys.executable, "-m", *program, "serve", *options]
         self._child = Child(self.name, argv, log=folder / "streamd.log", env=environment)
@@ -150,7 +183,8 @@ class Streamd:
         self._child.stop(patience_s=10)
 
 
-def _open_rooms(database_url: str, rooms: Sequence[str]) -> None:
+def open_rooms(database_url: str, rooms: Sequence[str]) -> None:
+    """Make rooms whose stream keys are their slugs, in a database that nobody else uses yet."""
     upgrade(database_url)
 
     async def create() -> None:

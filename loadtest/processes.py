@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -97,15 +98,31 @@ class Generator(Child):
     """One of our own generator processes: `python -m loadtest.<module> '<job as JSON>'`.
 
     It prints one line of JSON when everybody is connected, works until its standard input closes, and prints its
-    totals as one more line.
+    totals as one more line. Most also answer a line on standard input with what they have counted until then.
     """
 
     def __init__(self, module: str, job: Mapping[str, object], *, log: Path) -> None:
         argv = [sys.executable, "-m", f"loadtest.{module}", json.dumps(job)]
         super().__init__(f"loadtest.{module}", argv, log=log, talks=True)
+        self._is_ready = False
 
     def wait_ready(self) -> dict[str, Any]:
         """Block until everybody is connected. Raises ChildFailedError when that did not happen."""
+        said = self._line()
+        self._is_ready = True
+        return said
+
+    def is_ready(self) -> bool:
+        """Whether `wait_ready` would return, or fail, at once."""
+        assert self.popen.stdout is not None
+        return self._is_ready or bool(select.select([self.popen.stdout.fileno()], [], [], 0)[0])
+
+    def ask(self) -> dict[str, Any]:
+        """What it has counted until now."""
+        assert self.popen.stdin is not None
+        with suppress(BrokenPipeError):
+            self.popen.stdin.write("count\n")
+            self.popen.stdin.flush()
         return self._line()
 
     def finish(self) -> dict[str, Any]:
@@ -146,12 +163,12 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def wait_for_port(port: int, child: Child, *, within_s: float = 30.0) -> None:
+def wait_for_port(port: int, child: Child, *, within_s: float = 30.0, host: str = "127.0.0.1") -> None:
     """Return when something accepts on the port. Raises ChildFailedError when the child ends or takes too long."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         child.check()
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5):
+        with suppress(OSError), socket.create_connection((host, port), timeout=0.5):
             return
         time.sleep(0.05)
     raise ChildFailedError(f"{child.name} does not listen on port {port} after {within_s:.0f} s:\n{child.log_tail()}")

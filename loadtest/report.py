@@ -1,14 +1,17 @@
 """What a scenario found: figures against targets, tables, and what to keep in mind when reading them.
 
-One `Report` is shown three ways: text for a terminal, JSON for machines, Markdown for RESULTS.md.
+One `Report` is shown four ways: text for a terminal, JSON for machines, Markdown for RESULTS.md, and a page with charts
+(`loadtest.page`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from statistics import median
+from typing import Any, Self
 
+from loadtest.charts import Chart
 from loadtest.machine import Machine
 
 
@@ -66,6 +69,31 @@ class Report:
     notes: tuple[str, ...] = ()  # how it was measured, and what could be wrong with that
     seconds: float = 0.0
     errors: tuple[str, ...] = field(default=())  # what went wrong without ending the run
+    charts: tuple[Chart, ...] = ()
+    circumstances: str = ""  # when, on what machine and software, beside which load
+
+    @property
+    def missed(self) -> int:
+        """How many targets were not met."""
+        return sum(figure.holds is False for figure in self.figures)
+
+    @property
+    def targets(self) -> int:
+        """How many there were."""
+        return sum(figure.holds is not None for figure in self.figures)
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Self:
+        """What `as_dict` and JSON made of one."""
+        kept = {one.name: said[one.name] for one in fields(cls)}
+        figures = tuple(_figure(one) for one in said["figures"])
+        tables = tuple(
+            Table(title=one["title"], columns=tuple(one["columns"]), rows=tuple(tuple(row) for row in one["rows"]))
+            for one in said["tables"]
+        )
+        charts = tuple(Chart.from_dict(one) for one in said["charts"])
+        plain = {"notes": tuple(said["notes"]), "errors": tuple(said["errors"])}
+        return cls(**{**kept, **plain, "figures": figures, "tables": tables, "charts": charts})
 
     def as_dict(self, machine: Machine) -> dict[str, object]:
         """For JSON."""
@@ -76,8 +104,9 @@ class Report:
 
     def text(self) -> str:
         """For a terminal."""
-        parts = [f"{self.title}\n{'-' * len(self.title)}"]
-        parts.append(_text_table(("figure", "value", "unit", "target", ""), _figure_rows(self.figures)))
+        parts = [f"{self.title}\n{'-' * len(self.title)}", f"{self.command}\n{self.circumstances}".strip()]
+        if self.figures:
+            parts.append(_text_table(("figure", "value", "unit", "target", ""), _figure_rows(self.figures)))
         parts += [f"{table.title}\n{_text_table(table.columns, table.rows)}" for table in self.tables]
         parts += [f"error: {error}" for error in self.errors]
         parts.append("\n".join(f"- {note}" for note in self.notes))
@@ -85,12 +114,18 @@ class Report:
 
     def markdown(self) -> str:
         """One section of RESULTS.md."""
-        parts = [f"## {self.title}", f"`{self.command}`"]
-        parts.append(_markdown_table(("figure", "value", "unit", "target", ""), _figure_rows(self.figures)))
+        parts = [f"## {self.title}", f"`{self.command}`", self.circumstances]
+        if self.figures:
+            parts.append(_markdown_table(("figure", "value", "unit", "target", ""), _figure_rows(self.figures)))
         parts += [f"{table.title}:\n\n{_markdown_table(table.columns, table.rows)}" for table in self.tables]
-        parts += [f"**Error:** {error}" for error in self.errors]
+        parts += [f"**Error:** {' '.join(error.split())}" for error in self.errors]
         parts.append("\n".join(f"- {note}" for note in self.notes))
         return "\n\n".join(part for part in parts if part)
+
+
+def _figure(said: Mapping[str, Any]) -> Figure:
+    kept = {one.name: said[one.name] for one in fields(Figure)}
+    return Figure(**{**kept, "samples": tuple(said["samples"])})
 
 
 def sampled(

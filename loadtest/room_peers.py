@@ -1,12 +1,10 @@
 """Room servers under test, started as processes: ours, stock python-socketio, Node's socket.io; and a Redis for two.
 
-Node's is installed by npm into the scenario's folder, from whatever registry npm is set up for.
+Node's is installed by `loadtest.npm`.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import urllib.parse
 import urllib.request
@@ -16,11 +14,11 @@ from typing import Any
 import orjson
 
 from loadtest.machine import cpu_ms, resident_bytes
-from loadtest.processes import Child, ChildFailedError, Generator, free_ports, wait_for_port
+from loadtest.processes import Child, free_ports, wait_for_port
 from loadtest.stage import Stage
 
 OURS, STOCK, NODE = "streamd", "python-socketio", "socket.io (Node)"
-SOCKET_IO = "socket.io@4.8.3"
+SOCKET_IO = ("socket.io@4.8.3", "@socket.io/redis-adapter@8.3.0", "redis@4.7.1")
 _SCRIPT = Path(__file__).with_name("room_server.cjs")
 
 
@@ -65,44 +63,26 @@ class RoomProcess:
         self.child.stop()
 
 
-def install_node_peer(folder: Path) -> Path:
-    """Where the modules are. Raises ChildFailedError when npm cannot."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise ChildFailedError("npm is not installed; it is needed for the comparison with socket.io")
-    argv = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", SOCKET_IO]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode:
-        raise ChildFailedError(f"npm could not install {SOCKET_IO}:\n{done.stderr[-800:]}")
-    return folder / "node_modules"
-
-
 def start(stage: Stage, kind: str, *, modules: Path | None = None, redis_url: str = "") -> RoomProcess:
     """One server, listening."""
     [port] = free_ports(1)
     if kind == NODE:
         argv = ["node", str(_SCRIPT), str(modules), str(port)]
     else:
-        ours = "streamd" if kind == OURS else "stock"
-        argv = [sys.executable, "-m", "loadtest.room_server", ours, str(port), *([redis_url] if redis_url else [])]
-    child = stage.child(f"{'node' if kind == NODE else kind}-{port}", argv)
+        argv = [sys.executable, "-m", "loadtest.room_server", "streamd" if kind == OURS else "stock", str(port)]
+    child = stage.child(f"{'node' if kind == NODE else kind}-{port}", [*argv, *([redis_url] if redis_url else [])])
     wait_for_port(port, child)
     return RoomProcess(child, port)
 
 
-def start_redis(stage: Stage) -> str:
-    """A Redis for two nodes; gives its address."""
+def start_redis(stage: Stage) -> int:
+    """A Redis for several nodes; gives its port."""
     [port] = free_ports(1)
     argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    wait_for_port(port, stage.child("redis", argv))
+    wait_for_port(port, stage.child(f"redis-{port}", argv))
+    return port
+
+
+def redis_address(port: int) -> str:
+    """Its address."""
     return f"redis://127.0.0.1:{port}/0"
-
-
-def ask(crowd: Generator) -> dict[str, Any]:
-    """A crowd's counts in between."""
-    assert crowd.popen.stdin is not None
-    assert crowd.popen.stdout is not None
-    crowd.popen.stdin.write("count\n")
-    crowd.popen.stdin.flush()
-    found: dict[str, Any] = orjson.loads(crowd.popen.stdout.readline())
-    return found

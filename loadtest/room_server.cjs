@@ -1,16 +1,18 @@
-// Node's Socket.IO with the same few features: `node room_server.cjs MODULES PORT`.
+// Node's Socket.IO with the same few features: `node room_server.cjs MODULES PORT [REDIS_URL]`.
 const http = require("http");
 const path = require("path");
-const { Server } = require(path.join(process.argv[2], "socket.io"));
+const [, , modules, port, redisUrl] = process.argv;
+const { Server } = require(path.join(modules, "socket.io"));
 
 const server = http.createServer();
 const io = new Server(server, { cors: { origin: "*" } });
-const room = "show";
+const show = "show";
 let seq = 0;
 let timer = null;
 let n = 0;
 
 io.on("connection", (socket) => {
+  const room = socket.handshake.auth.room || show;
   socket.join(room);
   socket.emit("welcome", { room });
   socket.on("danmaku", (data, ack) => {
@@ -32,7 +34,7 @@ function publish(query) {
   timer = setInterval(() => {
     const payload = { n: n++, mark: `@${process.hrtime.bigint() / 1000n}@` };
     payload.text = "x".repeat(Math.max(0, size - JSON.stringify(payload).length));
-    io.to(room).emit(event, payload);
+    io.to(show).emit(event, payload);
   }, 1000 / perSecond);
 }
 
@@ -42,4 +44,14 @@ server.on("request", (request, response) => {
   publish(url.searchParams);
   response.end();
 });
-server.listen(Number(process.argv[3]), "127.0.0.1", 4096);
+
+async function join() {
+  const { createClient } = require(path.join(modules, "redis"));
+  const { createAdapter } = require(path.join(modules, "@socket.io/redis-adapter"));
+  const publish = createClient({ url: redisUrl });
+  const subscribe = publish.duplicate();
+  await Promise.all([publish.connect(), subscribe.connect()]);
+  io.adapter(createAdapter(publish, subscribe));
+}
+
+(redisUrl ? join() : Promise.resolve()).then(() => server.listen(Number(port), "127.0.0.1", 4096));

@@ -11,7 +11,6 @@ import asyncio
 import gc
 import itertools
 import json
-import resource
 import sys
 import time
 from typing import Any
@@ -27,6 +26,7 @@ from danmaku.ports import RoomFacts
 from danmaku.session import WebSocketSession
 from danmaku.settings import RoomSettings
 from danmaku.socket import TransportSettings
+from loadtest.machine import allow_many_files
 from streamd.clock import SystemClock
 from streamd.cluster.in_process import InProcessBus
 from streamd.cluster.redis import RedisBus
@@ -97,26 +97,7 @@ async def serve_ours(port: int, redis_url: str) -> None:
         await gateway.publish(_ROOM, event, {**payload, "product": payload} if event == "card" else payload)
 
     async def facts(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's shape
-        gc.collect()
-        objects = {
-            each.__name__: sum(type(one) is each for one in gc.get_objects()) for each in (WebSocketSession, Member)
-        }
-        stats = gateway.room_stats(_ROOM)
-        if stats is None:
-            return web.json_response({"objects": objects})
-        shed = dict(zip("ABCD", stats.shed_here, strict=True))
-        return web.json_response(
-            {
-                "members": stats.members_here,
-                "online": stats.online,
-                "likes": stats.likes,
-                "shed": shed,
-                "aborted": dict(stats.aborted_here),
-                "delivered": stats.delivered_here,
-                "objects": objects,
-                "refused": gateway.speech.refusals,
-            }
-        )
+        return web.json_response(_facts(gateway))
 
     async def chat(request: web.Request) -> web.Response:
         await gateway.set_chat(_ROOM, ChatSettings(shown_per_s=int(request.query["shown_per_s"])))
@@ -136,6 +117,26 @@ async def serve_ours(port: int, redis_url: str) -> None:
         await _listen(app, port)
 
 
+def _facts(gateway: RoomGateway) -> dict[str, Any]:
+    """Our own counts, and how many of our objects there are."""
+    gc.collect()
+    kinds = (WebSocketSession, Member)
+    objects = {kind.__name__: sum(type(one) is kind for one in gc.get_objects()) for kind in kinds}
+    stats = gateway.room_stats(_ROOM)
+    if stats is None:
+        return {"objects": objects}
+    return {
+        "members": stats.members_here,
+        "online": stats.online,
+        "likes": stats.likes,
+        "shed": dict(zip("ABCD", stats.shed_here, strict=True)),
+        "aborted": dict(stats.aborted_here),
+        "delivered": stats.delivered_here,
+        "objects": objects,
+        "refused": gateway.speech.refusals,
+    }
+
+
 async def serve_stock(port: int, redis_url: str) -> None:
     """python-socketio as its documentation has it."""
     manager = socketio.AsyncRedisManager(redis_url) if redis_url else None
@@ -143,8 +144,9 @@ async def serve_stock(port: int, redis_url: str) -> None:
     numbers = itertools.count(1)
 
     async def connect(sid: str, environ: dict[str, Any], auth: Any) -> None:  # noqa: ARG001 - its shape
-        await sio.enter_room(sid, _ROOM)
-        await sio.emit("welcome", {"room": _ROOM}, to=sid)
+        room = (auth or {}).get("room", _ROOM)
+        await sio.enter_room(sid, room)
+        await sio.emit("welcome", {"room": room}, to=sid)
 
     async def danmaku(sid: str, data: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - its shape
         seq = next(numbers)
@@ -179,8 +181,7 @@ async def _listen(app: web.Application, port: int) -> None:
 def main() -> None:
     """Until SIGTERM."""
     kind, port, *rest = sys.argv[1:]
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allow_many_files()
     serve = serve_ours if kind == "streamd" else serve_stock
     uvloop.run(serve(int(port), rest[0] if rest else ""))
 

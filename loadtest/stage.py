@@ -6,12 +6,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from loadtest.machine import cpu_ms
+from loadtest.machine import cpu_ms, family
+from loadtest.meter import Meter
 from loadtest.peers import MediaServer
 from loadtest.processes import Child, Generator
 
@@ -26,23 +27,33 @@ class Stage:
         self.folder = folder
         self._ending = ending
         self._generators = 0
+        self.meter = Meter()  # of everything that is started here
 
     def server(self, server: _S) -> _S:
         """Take over a started server: it is stopped with the stage."""
         self._ending.callback(server.stop)
+        self.meter.watch(server.name, server.pids)
         return server
+
+    def ends_with(self, stop: Callable[[], object]) -> None:
+        """Something else that was started: `stop` is called at the end, the latest first."""
+        self._ending.callback(stop)
 
     def child(self, name: str, argv: Sequence[str]) -> Child:
         """A process that ends with the stage."""
-        return self._ending.enter_context(Child(name, argv, log=self.folder / f"{name}.log"))
+        child = self._ending.enter_context(Child(name, argv, log=self.folder / f"{name}.log"))
+        self.meter.watch(name.rstrip("-0123456789"), lambda: family(child.pid))
+        return child
 
-    def generator(self, module: str, job: Mapping[str, object]) -> Generator:
-        """One of our generator processes, ready."""
+    def generator(self, module: str, job: Mapping[str, object], *, wait: bool = True) -> Generator:
+        """One of our generator processes, ready; without `wait` it may still be connecting."""
         self._generators += 1
         log = self.folder / f"{module}-{self._generators}.log"
         generator = Generator(module, job, log=log)
         self._ending.enter_context(generator)
-        generator.wait_ready()
+        self.meter.watch(module, lambda: [generator.pid])
+        if wait:
+            generator.wait_ready()
         return generator
 
     def say(self, text: str) -> None:
@@ -56,6 +67,7 @@ class Stage:
         while (left := started + seconds - time.monotonic()) > 0:
             self.say(f"{what}: {left:.0f} s")
             time.sleep(min(1.0, left))
+            self.meter.read()
         self.say("")
         return time.monotonic() - started
 

@@ -1,7 +1,8 @@
 """Many viewers of continuous streams in one process: `python -m loadtest.viewers '{"kind": "flv", "urls": [...]}'`.
 
 They read and count, nothing else, so that one process carries hundreds: HTTP-FLV (`flv`) or RTMP play (`rtmp`), the
-latter with the acknowledgements that players send. A viewer that gets too little, or is cut off, shows in the totals.
+latter with the acknowledgements that players send. A viewer that gets too little, hears nothing for a second, or is cut
+off, shows in the totals; a line `count` on standard input tells in between.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from loadtest import rtmp_wire
-from loadtest.machine import require_loopback
+from loadtest.machine import allow_many_files, require_loopback
 from loadtest.rtmp_peer import open_player
 
 _READ_BYTES = 1 << 18
 _ACK_EVERY_BYTES = 2_500_000
+_SILENCE_S = 1.0  # a player that keeps as much in store stands still
 
 
 class Viewer:
     """One connection."""
 
-    __slots__ = ("_acknowledged", "acknowledges", "ended", "received_bytes", "socket")
+    __slots__ = ("_acknowledged", "_last_s", "acknowledges", "ended", "received_bytes", "silences", "socket")
 
     def __init__(self, connection: socket.socket, *, acknowledges: bool) -> None:
         connection.setblocking(False)
@@ -33,6 +35,8 @@ class Viewer:
         self.acknowledges = acknowledges
         self.received_bytes = 0
         self.ended = ""
+        self.silences = 0
+        self._last_s = time.monotonic()
         self._acknowledged = 0
 
     def read(self, into: memoryview) -> None:
@@ -47,6 +51,9 @@ class Viewer:
         if not count:
             self.ended = "closed by the server"
         self.received_bytes += count
+        now_s = time.monotonic()
+        self.silences += now_s - self._last_s > _SILENCE_S
+        self._last_s = now_s
         if self.acknowledges and self.received_bytes - self._acknowledged > _ACK_EVERY_BYTES:
             self._acknowledged = self.received_bytes
             self.socket.send(rtmp_wire.acknowledgement(self.received_bytes))
@@ -66,6 +73,7 @@ def open_flv(url: str) -> socket.socket:
 
 def run(job: dict[str, Any]) -> None:
     """Watch every URL of the job until standard input closes. Totals count from when all are connected."""
+    allow_many_files()
     is_rtmp = job["kind"] == "rtmp"
     poller = select.epoll()
     viewers: dict[int, Viewer] = {}
@@ -85,7 +93,7 @@ def run(job: dict[str, Any]) -> None:
     rates = sorted((viewer.received_bytes - before[number]) * 8 / seconds for number, viewer in viewers.items())
     totals = {
         "seconds": seconds,
-        "received_bytes": sum(viewer.received_bytes for viewer in viewers.values()),
+        **_counts(viewers),
         "slowest_bps": rates[0],
         "median_bps": rates[len(rates) // 2],
         "ended": [viewer.ended for viewer in viewers.values() if viewer.ended],
@@ -93,11 +101,22 @@ def run(job: dict[str, Any]) -> None:
     print(json.dumps(totals), flush=True)
 
 
+def _counts(viewers: dict[int, Viewer]) -> dict[str, Any]:
+    return {
+        "received_bytes": sum(viewer.received_bytes for viewer in viewers.values()),
+        "silences": sum(viewer.silences for viewer in viewers.values()),
+        "cut_off": sum(bool(viewer.ended) for viewer in viewers.values()),
+    }
+
+
 def _turn(poller: select.epoll, viewers: dict[int, Viewer], into: memoryview, wait_s: float) -> bool:
     """Read from whoever has something. False when standard input has closed."""
     for number, _ in poller.poll(wait_s):
         if number == sys.stdin.fileno():
-            return False
+            if not sys.stdin.readline():
+                return False
+            print(json.dumps(_counts(viewers)), flush=True)
+            continue
         viewer = viewers[number]
         viewer.read(into)
         if viewer.ended:

@@ -13,54 +13,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import cast
 
 from rtmp_ingest import amf0, errors
-from rtmp_ingest.address_limits import AddressLimits
 from rtmp_ingest.events import Event, MetadataReceived, PlayRequested, PlayStopped, PublishRequested, Unpublished
 from rtmp_ingest.frames import Dropped, FrameReader, Hint, Output
 from rtmp_ingest.handshake import RANDOM_BYTES
-from rtmp_ingest.limits import RtmpSettings
 from rtmp_ingest.messages import Message
 from rtmp_ingest.play import RtmpViewer, RtmpWire
+from rtmp_ingest.read_holds import ReadHolds, Why
 from rtmp_ingest.session import Role, ServerSession
 from rtmp_ingest.socket_options import notice_dead_peers, wake_for_messages
 from rtmp_ingest.stream_name import play_request, publish_request
-from streamd.clock import Clock
+from rtmp_ingest.surroundings import Surroundings
+from rtmp_ingest.turn import Turn
 from streamd.errors import LimitedError, ProtocolError, StreamdError
 from streamd.media.frames import EncodedFrame
-from streamd.media.ports import Playback, PlayGate, Publication, PublishGate
-from streamd.telemetry.log import Log
-from streamd.telemetry.metrics import Metrics
+from streamd.media.ports import Playback, Publication
 
 # uvloop reads up to 256 000 bytes at once and goes on at once when its buffer was full: others get their turn first.
 _READ_BUDGET_BYTES = 200 * 1024
 _ABORT_AFTER_MS = 5_000
-# Why we are not reading from a peer, as bits.
-_HELD, _BACKLOG, _TURN = 1, 2, 4
-# What a publisher that is sent away is told; anything else is "another encoder".
-_EVICTIONS = {
-    "cut": (errors.PUBLISH_DENIED, "This stream was taken off air"),
-    "shutdown": (errors.UNPUBLISH_SUCCESS, "The server is shutting down; connect again"),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What every connection of a server shares."""
-
-    gate: PublishGate
-    play_gate: PlayGate
-    clock: Clock
-    log: Log
-    metrics: Metrics
-    settings: RtmpSettings
-    addresses: AddressLimits
-    spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
-    opened: Callable[[Connection], bool]
-    closed: Callable[[Connection], None]
 
 
 class Connection(asyncio.Protocol):
@@ -70,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._around = surroundings
         self._clock = surroundings.clock
         self._limits = surroundings.settings.limits
+        self._turn = Turn(surroundings.rounds, self._receive)  # of a publisher
         self._session: ServerSession  # made when the connection is admitted
         self._transport: asyncio.Transport | None = None
         self._frame_reader: FrameReader | None = None
@@ -79,13 +53,15 @@ class Connection(asyncio.Protocol):
         self._decision: asyncio.Task[None] | None = None
         self._end_reason = ""
         self._farewell = ""  # the peer has said goodbye, and may still close by itself
-        self._pauses = 0
+        self._holds: ReadHolds  # likewise
         self._warned: set[str] = set()
         self._told_repairs: tuple[tuple[str, int], ...] = ()
         self._opened_ms = self._phase_ms = self._ping_ms = self._clock.now_ms()
         self._frames_count = 0
         self._swept_frames_count = 0
         self._room = ""
+        # Who a load balancer said it is, where there is one.
+        self.announced_peer: tuple[str, int] | None = None
         self.address = ""
         self.peer = ""
         self.is_admitted = False
@@ -95,7 +71,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername") or ("", 0)
+        peer = self.announced_peer or transport.get_extra_info("peername") or ("", 0)
         self.address, self.peer = str(peer[0]), f"{peer[0]}:{peer[1]}"
         self.is_admitted = self._around.opened(self)
         if not self.is_admitted:
@@ -103,10 +79,22 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._session = ServerSession(limits=self._limits, random=os.urandom(RANDOM_BYTES))
+        self._holds = ReadHolds(self._transport)
         self._transport.set_write_buffer_limits(high=self._limits.write_backlog_bytes)
         notice_dead_peers(transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._frame_reader is not None:
+            if self._turn.add(data) >= _READ_BUDGET_BYTES:
+                self._holds.hold(Why.TURN)
+                self._around.rounds.hurry()
+            return
+        self._receive(data)
+        if len(data) >= _READ_BUDGET_BYTES and not self._end_reason:
+            self._holds.hold(Why.TURN)
+            asyncio.get_running_loop().call_soon(self._holds.release, Why.TURN)
+
+    def _receive(self, data: bytes) -> None:
         if self._end_reason:
             return
         try:
@@ -117,17 +105,13 @@ class Connection(asyncio.Protocol):
             self._contain(error)
         self._flush()
         if self._session.held_bytes > self._limits.held_bytes:
-            self._pause(_HELD)
-        if len(data) >= _READ_BUDGET_BYTES:
-            self._pause(_TURN)
-            asyncio.get_running_loop().call_soon(self._resume, _TURN)
-
-    def eof_received(self) -> bool:
-        return False
+            self._holds.hold(Why.HELD)
+        self._holds.release(Why.TURN)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.is_admitted:
             return
+        self._turn.take()
         self._end_reason = self._end_reason or self._farewell or ("peer_reset" if exc is not None else "peer_eof")
         self._transport = None
         self._let_go()
@@ -152,16 +136,16 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         # A player's backlog is the fan-out's business. A publisher that does not read our answers is not read from.
         if self._viewer is None:
-            self._pause(_BACKLOG)
+            self._holds.hold(Why.BACKLOG)
 
     def resume_writing(self) -> None:
-        self._resume(_BACKLOG)
+        self._holds.release(Why.BACKLOG)
 
     # The server's and the gate's calls
 
     def evict(self, reason: str) -> None:
         """See `Publisher.evict`."""
-        code, description = _EVICTIONS.get(reason, (errors.PUBLISH_BAD_NAME, "Another encoder took over this stream"))
+        code, description = errors.eviction(reason)
         if reason == "shutdown":
             self._session.request_reconnect(description)
         self._end(reason, code, description)
@@ -288,6 +272,7 @@ class Connection(asyncio.Protocol):
         self._frame_reader = None
         self._phase_ms = self._clock.now_ms()
         if publication is not None:
+            self._around.rounds.leave()
             publication.close(reason or self._end_reason)
             if self._transport is not None:
                 wake_for_messages(self._transport, False)
@@ -324,6 +309,7 @@ class Connection(asyncio.Protocol):
 
     def _accept_publish(self, publication: Publication) -> None:
         self._publication = publication
+        self._around.rounds.enter()
         self._frame_reader = FrameReader(limits=self._limits)
         self._room = publication.room
         self._farewell = ""
@@ -337,7 +323,7 @@ class Connection(asyncio.Protocol):
         except Exception as error:
             self._contain(error)
         self._flush()
-        self._resume(_HELD)
+        self._holds.release(Why.HELD)
 
     def _refuse_publish(self, error: StreamdError) -> None:
         if self._end_reason:
@@ -383,7 +369,7 @@ class Connection(asyncio.Protocol):
         except Exception as error:
             self._contain(error)
         self._flush()
-        self._resume(_HELD)
+        self._holds.release(Why.HELD)
 
     def _end_play(self, reason: str) -> None:
         self._end(reason, is_abrupt=reason != "ended")
@@ -401,6 +387,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self, reason: str, code: str = "", description: str = "", *, is_abrupt: bool = False) -> None:
         """Say goodbye. Idempotent: the first reason counts."""
+        self._turn.take()
         if self._end_reason:
             return
         self._end_reason = reason
@@ -413,7 +400,7 @@ class Connection(asyncio.Protocol):
         if code:
             self._session.end(code, description)
         self._flush()
-        self._resume(self._pauses)
+        self._holds.release_all()
         asyncio.get_running_loop().call_later(self._limits.linger_ms / 1000, self._close)
 
     def _close(self) -> None:
@@ -424,15 +411,3 @@ class Connection(asyncio.Protocol):
         data = self._session.data_to_send()
         if data and self._transport is not None:
             self._transport.write(data)
-
-    def _pause(self, why: int) -> None:
-        if not self._pauses and self._transport is not None:
-            self._transport.pause_reading()
-        self._pauses |= why
-
-    def _resume(self, why: int) -> None:
-        if not self._pauses:
-            return
-        self._pauses &= ~why
-        if not self._pauses and self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()

@@ -49,6 +49,17 @@ class RtmpRefusedError(StreamdError):
         self.status_code = status_code
 
 
+def eviction(reason: str) -> tuple[str, str]:
+    """Code and description for a publisher that is sent away."""
+    match reason:
+        case "cut":
+            return PUBLISH_DENIED, "This stream was taken off air"
+        case "shutdown":
+            return UNPUBLISH_SUCCESS, "The server is shutting down; connect again"
+        case _:
+            return PUBLISH_BAD_NAME, "Another encoder took over this stream"
+
+
 def publish_refusal(error: StreamdError) -> Refusal:
     """A wrong, banned or malformed key is Denied; a name that someone else holds is BadName; "not now" is Rejected."""
     match error:

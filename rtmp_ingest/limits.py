@@ -64,6 +64,7 @@ class RtmpSettings:
     port: int = 1935
     tls_port: int | None = None
     reuse_port: bool = False  # workers of one machine share the port
+    behind_proxy: bool = False  # every connection begins with a PROXY header
     app: str = "live"
     # A proxy on this machine speaks for many encoders: limits by address would take them for one.
     trusted_addresses: frozenset[str] = field(default_factory=lambda: frozenset({"127.0.0.1", "::1"}))

@@ -17,15 +17,21 @@ import ssl
 from collections.abc import Coroutine
 
 from rtmp_ingest.address_limits import AddressLimits
-from rtmp_ingest.connection import Connection, Surroundings
+from rtmp_ingest.connection import Connection
 from rtmp_ingest.limits import RtmpSettings
+from rtmp_ingest.proxied import ProxiedConnection
+from rtmp_ingest.surroundings import Peer, Surroundings
 from streamd.clock import Clock
 from streamd.media.ports import PlayGate, PublishGate
+from streamd.rounds import Rounds
 from streamd.telemetry.log import Log
 from streamd.telemetry.metrics import Metrics
 
 _SWEEP_S = 1.0
 _BACKLOG = 1024
+# How long publishers' bytes may wait for each other: for each publisher there is, and at most.
+_SHARE_MS = 2.5
+_ROUND_MS = 50.0
 
 
 class RtmpServer:
@@ -48,7 +54,7 @@ class RtmpServer:
         self._metrics = metrics
         self._ssl_context = ssl_context
         self._addresses = AddressLimits(limits=self._settings.limits, trusted=self._settings.trusted_addresses)
-        self._connections: set[Connection] = set()
+        self._connections: set[Peer] = set()
         self._sockets: list[socket.socket] = []
         self._listeners: list[asyncio.Server] = []
         self._tasks: asyncio.TaskGroup | None = None
@@ -65,6 +71,7 @@ class RtmpServer:
             metrics=metrics,
             settings=self._settings,
             addresses=self._addresses,
+            rounds=Rounds(each_ms=_SHARE_MS, longest_ms=_ROUND_MS),
             spawn=self._spawn,
             opened=self._opened,
             closed=self._closed,
@@ -107,13 +114,23 @@ class RtmpServer:
 
     async def _accept(self, bound: socket.socket, context: ssl.SSLContext | None) -> None:
         listener = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._around),
+            # RTMPS is ours from the first byte: a balancer that ends TLS speaks to the plain port.
+            self._answer_proxied if self._settings.behind_proxy and context is None else self._answer,
             sock=bound,
             ssl=context,
             ssl_handshake_timeout=self._settings.limits.handshake_ms / 1000 if context is not None else None,
             backlog=_BACKLOG,
         )
         self._listeners.append(listener)
+
+    def _answer(self) -> Connection:
+        return Connection(self._around)
+
+    def _answer_proxied(self) -> ProxiedConnection:
+        patience_ms = self._settings.limits.handshake_ms
+        return ProxiedConnection(
+            make=self._answer, patience_ms=patience_ms, neighbours=self._settings.trusted_addresses, log=self._log
+        )
 
     def _close_doors(self) -> None:
         self._is_open = False
@@ -171,7 +188,7 @@ class RtmpServer:
         assert self._tasks is not None, "connections are only accepted while run() is running"
         return self._tasks.create_task(decision)
 
-    def _opened(self, connection: Connection) -> bool:
+    def _opened(self, connection: Peer) -> bool:
         if (
             self._tasks is None
             or not self._is_open
@@ -185,7 +202,7 @@ class RtmpServer:
         self._metrics.rtmp_connections.inc()
         return True
 
-    def _closed(self, connection: Connection) -> None:
+    def _closed(self, connection: Peer) -> None:
         self._connections.discard(connection)
         self._addresses.disconnect(connection.address)
         self._metrics.rtmp_connections.dec()

@@ -16,22 +16,19 @@ from collections.abc import Callable
 from enum import Enum
 
 from rtmp_ingest import amf0, errors, messages
-from rtmp_ingest.chunk_writer import encode_message
 from rtmp_ingest.chunks import ChunkReader
 from rtmp_ingest.connect import CAPS_RECONNECT, ConnectingPeer, connect_result, parse_connect
 from rtmp_ingest.events import Event, MetadataReceived, PlayRequested, PlayStopped, PublishRequested, Unpublished
 from rtmp_ingest.handshake import ServerHandshake
 from rtmp_ingest.limits import RtmpLimits
 from rtmp_ingest.messages import Command, Message, UserEvent
+from rtmp_ingest.replies import Replies
 from streamd.errors import ProtocolError
 
 WINDOW_BYTES = 2_500_000
 # ffmpeg takes the server's chunk size for its own output, so this is what it sends to us: one chunk a message.
 CHUNK_BYTES = 60_000
-
-_CONTROL_CSID = 2
-_COMMAND_CSID = 3
-_STATUS_CSID = 5
+_BUSY = "This connection is already in use"
 
 
 class Role(Enum):
@@ -55,8 +52,7 @@ class ServerSession:
         self._handshake: ServerHandshake | None = ServerHandshake(random=random)
         self._reader = ChunkReader(limits)
         self._reader.limit_messages(limits.unadmitted_message_bytes)
-        self._out: list[bytes] = []
-        self._out_chunk_bytes = 128
+        self._replies = Replies()
         self._peer = ConnectingPeer(app="", encoder="", enhancements={}, capabilities=0)
         self._stream_ids: set[int] = set()
         self._next_stream_id = 1
@@ -105,7 +101,7 @@ class ServerSession:
         if self._handshake is not None:
             answer, rest = self._handshake.receive(data)
             if answer:
-                self._out.append(answer)
+                self._replies.raw(answer)
             if rest is None:
                 self._handshake_bytes += len(data)
                 return []
@@ -154,11 +150,7 @@ class ServerSession:
 
     def data_to_send(self) -> bytes:
         """What is due to the peer, once."""
-        out = self._out
-        if not out:
-            return b""
-        self._out = []
-        return b"".join(out)
+        return self._replies.take()
 
     # What the shell decides
 
@@ -168,9 +160,8 @@ class ServerSession:
         self.role = Role.PUBLISHING
         stream_id = self._stream_id
         if self._fc_publish:  # Flash Media Live Encoder and its descendants wait for this
-            information: dict[str, amf0.Value] = {"code": errors.PUBLISH_START, "description": "Start publishing"}
-            self._send(messages.command(0, "onFCPublish", 0, None, information))
-        self._send(messages.user_control(UserEvent.STREAM_BEGIN, stream_id))
+            self._replies.inform("onFCPublish", errors.PUBLISH_START, "Start publishing")
+        self._replies.say(messages.user_control(UserEvent.STREAM_BEGIN, stream_id))
         self._status("status", errors.PUBLISH_START, "Start publishing")
         self._reader.limit_messages(self._limits.message_bytes)
         return self._release()
@@ -180,11 +171,11 @@ class ServerSession:
         assert self.role is Role.PLAY_PENDING
         self.role = Role.PLAYING
         stream_id = self._stream_id
-        self._send(messages.user_control(UserEvent.STREAM_BEGIN, stream_id))
+        self._replies.say(messages.user_control(UserEvent.STREAM_BEGIN, stream_id))
         if is_reset:
             self._status("status", errors.PLAY_RESET, "Playing and resetting")
         self._status("status", errors.PLAY_START, "Started playing")
-        self._send(messages.data(stream_id, "|RtmpSampleAccess", True, True))
+        self._replies.say(messages.data(stream_id, "|RtmpSampleAccess", True, True))
         return self._release()
 
     def _release(self) -> list[Event]:
@@ -203,25 +194,20 @@ class ServerSession:
         good = (errors.UNPUBLISH_SUCCESS, errors.PLAY_UNPUBLISH_NOTIFY)
         self._status("status" if code in good else "error", code, description)
         if self.role is Role.PLAYING:
-            self._send(messages.user_control(UserEvent.STREAM_EOF, self._stream_id))
+            self._replies.say(messages.user_control(UserEvent.STREAM_EOF, self._stream_id))
         self._become_idle()
 
     def request_reconnect(self, description: str) -> bool:
         """Ask a peer that understands it to come back by itself (Enhanced RTMP); says whether it does."""
         if not self._peer.capabilities & CAPS_RECONNECT:
             return False
-        information: dict[str, amf0.Value] = {
-            "level": "status",
-            "code": errors.RECONNECT_REQUEST,
-            "description": description,
-        }
-        self._send(messages.command(0, "onStatus", 0, None, information))
+        self._replies.inform("onStatus", errors.RECONNECT_REQUEST, description, level="status")
         return True
 
     def ping(self, now_ms: int) -> None:
         """Ask for a sign of life."""
         if self.connected:
-            self._send(messages.user_control(UserEvent.PING_REQUEST, now_ms))
+            self._replies.say(messages.user_control(UserEvent.PING_REQUEST, now_ms))
 
     # What the peer says
 
@@ -281,7 +267,7 @@ class ServerSession:
     def _user_control(self, payload: bytes) -> None:
         event = int.from_bytes(payload[:2], "big")
         if event == UserEvent.PING_REQUEST and len(payload) >= 6:
-            self._send(messages.user_control(UserEvent.PING_RESPONSE, int.from_bytes(payload[2:6], "big")))
+            self._replies.say(messages.user_control(UserEvent.PING_RESPONSE, int.from_bytes(payload[2:6], "big")))
         elif event == UserEvent.PING_RESPONSE:
             self.pongs_count += 1
 
@@ -305,24 +291,22 @@ class ServerSession:
             raise ProtocolError("A connect that is too long or repeated", code="connect")
         self._peer = parse_connect(command, name_bytes=self._limits.name_bytes)
         self.connected = True
-        self._send(messages.control(messages.WINDOW_ACK_SIZE, WINDOW_BYTES))
-        self._send(messages.peer_bandwidth(WINDOW_BYTES))
-        self._send(messages.control(messages.SET_CHUNK_SIZE, CHUNK_BYTES))
-        self._out_chunk_bytes = CHUNK_BYTES
-        self._send(connect_result(command.transaction, self._peer))
+        self._replies.say(messages.control(messages.WINDOW_ACK_SIZE, WINDOW_BYTES))
+        self._replies.say(messages.peer_bandwidth(WINDOW_BYTES))
+        self._replies.announce_chunk_size(CHUNK_BYTES)
+        self._replies.say(connect_result(command.transaction, self._peer))
 
     def _answer_nothing(self, command: Command, _stream_id: int, _events: list[Event]) -> None:
         """releaseStream, FCPublish, _checkbw: nothing to do, and some encoders wait to hear that."""
         if command.name == "FCPublish":
             self._fc_publish = True
-        self._result(command, None, amf0.UNDEFINED)
+        self._replies.result(command, None, amf0.UNDEFINED)
 
     def _stream_length(self, command: Command, _stream_id: int, _events: list[Event]) -> None:
-        self._result(command, None, 0)
+        self._replies.result(command, None, 0)
 
     def _subscribe(self, _command: Command, _stream_id: int, _events: list[Event]) -> None:
-        information: dict[str, amf0.Value] = {"level": "status", "code": errors.PLAY_START, "description": "Subscribed"}
-        self._send(messages.command(0, "onFCSubscribe", 0, None, information))
+        self._replies.inform("onFCSubscribe", errors.PLAY_START, "Subscribed", level="status")
 
     def _create_stream(self, command: Command, _stream_id: int, _events: list[Event]) -> None:
         if len(self._stream_ids) >= self._limits.message_streams_count:
@@ -330,14 +314,12 @@ class ServerSession:
         stream_id = self._next_stream_id
         self._next_stream_id += 1
         self._stream_ids.add(stream_id)
-        self._result(command, None, stream_id)
+        self._replies.result(command, None, stream_id)
 
     def _publish(self, command: Command, stream_id: int, events: list[Event]) -> None:
         if self.role is not Role.IDLE:
             self.counts["publish_refused_busy"] += 1
-            self._send(
-                messages.status(stream_id, "error", errors.PUBLISH_BAD_NAME, "This connection is already in use")
-            )
+            self._replies.say(messages.status(stream_id, "error", errors.PUBLISH_BAD_NAME, _BUSY))
             return
         self._stream_id = stream_id
         self.role = Role.PUBLISH_PENDING
@@ -346,7 +328,9 @@ class ServerSession:
 
     def _play(self, command: Command, stream_id: int, events: list[Event]) -> None:
         if self.role is not Role.IDLE:
-            self._send(messages.status(stream_id, "error", errors.PLAY_FAILED, "This connection is already in use"))
+            self._replies.say(
+                messages.status(stream_id, "error", errors.PLAY_FAILED, "This connection is already in use")
+            )
             return
         self._stream_id = stream_id
         self.role = Role.PLAY_PENDING
@@ -360,7 +344,7 @@ class ServerSession:
     def _fc_unpublish(self, command: Command, _stream_id: int, events: list[Event]) -> None:
         if self.role is Role.PUBLISHING:
             self._stop(events)
-        self._result(command, None, amf0.UNDEFINED)
+        self._replies.result(command, None, amf0.UNDEFINED)
 
     def _delete_stream(self, command: Command, _stream_id: int, events: list[Event]) -> None:
         # rtmp2sink of GStreamer puts the stream's name where its number belongs: it can only mean the one it uses.
@@ -389,24 +373,12 @@ class ServerSession:
 
     # Out
 
-    def _result(self, command: Command, *arguments: amf0.Value) -> None:
-        # rtmp2sink of GStreamer numbers the calls whose answers it does not want with 0.
-        if command.transaction:
-            self._send(messages.command(0, "_result", command.transaction, *arguments))
-
     def _status(self, level: str, code: str, description: str) -> None:
-        self._send(messages.status(self._stream_id, level, code, description))
+        self._replies.say(messages.status(self._stream_id, level, code, description))
 
     def _acknowledge(self) -> None:
         self._acknowledged_bytes = self._reader.received_bytes
-        self._send(messages.control(messages.ACKNOWLEDGEMENT, self.received_bytes & 0xFFFF_FFFF))
-
-    def _send(self, message: Message) -> None:
-        if message.type_id == messages.COMMAND_AMF0:
-            csid = _STATUS_CSID if message.stream_id else _COMMAND_CSID
-        else:
-            csid = _STATUS_CSID if message.type_id == messages.DATA_AMF0 else _CONTROL_CSID
-        self._out.append(encode_message(message, csid=csid, chunk_bytes=self._out_chunk_bytes))
+        self._replies.say(messages.control(messages.ACKNOWLEDGEMENT, self.received_bytes & 0xFFFF_FFFF))
 
 
 _COMMANDS: dict[str, Callable[[ServerSession, Command, int, list[Event]], None]] = {

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from danmaku.conduct import ChatSettings, Identity, Sanction
 from danmaku.history import SanctionShelf
 from streamd.accounts.identities import Identities
+from streamd.accounts.roles import ADMIN, outranks
 from streamd.accounts.rooms import Rooms
 from streamd.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 
@@ -74,24 +75,57 @@ class RoomWarden(Protocol):
         """From screens, history and replay."""
         ...
 
+    async def held(self, room: str) -> list[dict[str, object]]:
+        """What waits for a moderator."""
+        ...
+
+    async def review(self, room: str, message_id: str, *, show: bool) -> None:
+        """Show it, or drop it."""
+        ...
+
 
 class RoomOrder:
     """Implements `streamd.api.moderation.Orderly`."""
 
-    def __init__(self, *, rooms: Rooms, warden: RoomWarden) -> None:
+    def __init__(self, *, rooms: Rooms, identities: Identities, warden: RoomWarden) -> None:
         self._rooms = rooms
+        self._identities = identities
         self._warden = warden
 
-    async def sanction(self, room: str, *, user_id: str, kind: str, until_ms: int, reason: str, by: str) -> None:
-        """Mute or ban. Raises NotFoundError."""
+    async def sanction(
+        self, room: str, *, user_id: str, kind: str, until_ms: int, reason: str, by: str, by_role: str
+    ) -> None:
+        """Mute, ban, or lift. Raises NotFoundError, ForbiddenError."""
         await self._rooms.get(room)
+        await self._check_rank(room, user_id, by_role=by_role, is_lift=until_ms == 0)
         imposed = Sanction(user_id=user_id, kind=kind, until_ms=until_ms, reason=reason, by=by)
         await self._warden.sanction(room, imposed)
+
+    async def _check_rank(self, room: str, user_id: str, *, by_role: str, is_lift: bool) -> None:
+        role = await self._identities.role_of(user_id, room)
+        # Somebody muted may have become admin since, and nobody stands above an admin: another one may let them off.
+        if not outranks(by_role, role) and not (is_lift and by_role == ADMIN):
+            raise ForbiddenError(
+                f"{user_id[:80]} is {role} in this room, and you are {by_role}",
+                why="nobody sanctions or lets off somebody of the same or a higher rank",
+                fix="ask somebody above both of you: a host of the room, or an administrator",
+                code="rank",
+            )
 
     async def retract(self, room: str, message_ids: list[str]) -> None:
         """Take back. Raises NotFoundError."""
         await self._rooms.get(room)
         await self._warden.retract(room, message_ids)
+
+    async def held(self, room: str) -> list[dict[str, object]]:
+        """What waits. Raises NotFoundError."""
+        await self._rooms.get(room)
+        return await self._warden.held(room)
+
+    async def review(self, room: str, message_id: str, *, show: bool) -> None:
+        """Show or drop. Raises NotFoundError."""
+        await self._rooms.get(room)
+        await self._warden.review(room, message_id, show=show)
 
 
 class ChatDesk:

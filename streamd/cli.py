@@ -71,13 +71,19 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes to run (STREAMD_WORKERS); more than 1 needs Redis.")
     ] = None,
+    worker: Annotated[str, typer.Option("--worker", hidden=True)] = "",
 ) -> None:
-    """Run a node until SIGTERM or Ctrl-C."""
+    """Run a node until SIGTERM or Ctrl-C. SIGHUP replaces the workers one by one."""
     from streamd.config import load
 
     settings = load(demo=demo, workers=workers)
-    from streamd.app import run_node
+    from streamd.process import run_node, run_worker
 
+    if worker:
+        from streamd.supervisor import WorkerPlace
+
+        place = WorkerPlace.parse(worker)
+        raise typer.Exit(run_worker(settings, place, is_demo=demo, with_programme=demo and programme))
     raise typer.Exit(run_node(settings, is_demo=demo, with_programme=demo and programme))
 
 
@@ -141,6 +147,61 @@ def programme(
         await run_programme(url=url, seconds=seconds)
 
     uvloop.run(push())
+
+
+@app.command("sandbox-gateway")
+def sandbox_gateway(
+    host: Annotated[str, typer.Option(help="Where to listen (STREAMD_SANDBOX_HOST).")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On which port (STREAMD_SANDBOX_PORT).")] = 0,
+    public_url: Annotated[str, typer.Option(help="Where browsers reach its page (STREAMD_SANDBOX_PUBLIC_URL).")] = "",
+    scale: Annotated[
+        float, typer.Option(min=0.0001, max=1, help="Repeat notices so much sooner: 0.01 makes 15 s 150 ms.")
+    ] = 1.0,
+    refund_delay_ms: Annotated[int, typer.Option(min=0, help="How long money takes to go back.")] = 2_000,
+    until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
+) -> None:
+    """Run a payment gateway that takes no real money, to try orders with. `serve --demo` starts one by itself.
+
+    It signs with STREAMD_PAYMENT_KEY; without one, with the secret in the data folder, as the node beside it does.
+    """
+    from streamd.config import load
+    from streamd.sandbox_gateway.process import run_gateway
+    from streamd.sandbox_gateway.service import GatewaySettings
+    from streamd.telemetry import log
+
+    settings = load()
+    log.configure(level=settings.log.level, form=settings.log.format)
+    if port:
+        settings = settings.model_copy(update={"sandbox": settings.sandbox.model_copy(update={"port": port})})
+    gateway = GatewaySettings(
+        key=_payment_key(settings),
+        origin=public_url or settings.sandbox_origin,
+        scale=scale,
+        refund_delay_ms=refund_delay_ms,
+    )
+    run_gateway(
+        gateway,
+        host=host or settings.sandbox_host,
+        port=settings.sandbox.port,
+        ends_with_stdin=until_stdin_closes,
+    )
+
+
+@app.command()
+def reconcile(
+    day: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Which day, in UTC.")],
+    gateway: Annotated[str, typer.Option(help="By its name.")] = "sandbox",
+    as_json: Json = False,
+) -> None:
+    """Compare a day's payments and refunds with the gateway's bill; exit 1 if anything differs."""
+    from dataclasses import asdict
+
+    from streamd.reconciling import reconcile_day, report_lines
+
+    settings = _settings()
+    report = asyncio.run(reconcile_day(settings, gateway=gateway, day=day, key=_payment_key(settings)))
+    print(json.dumps(asdict(report), ensure_ascii=False) if as_json else "\n".join(report_lines(report)))
+    raise typer.Exit(1 if report.differences else 0)
 
 
 @room_app.command("create")
@@ -244,6 +305,14 @@ async def _record(accounts: Accounts, action: str, *, room: str = "", target: st
     from streamd.accounts.audit import Deed
 
     await accounts.audit.record(Deed(actor="operator", role="operator", action=action, room=room, target=target))
+
+
+def _payment_key(settings: Settings) -> bytes:
+    """What this installation and its gateway sign with."""
+    from streamd.accounts.node_secret import open_node_secret
+
+    given = settings.payment.key.get_secret_value().encode()
+    return given or open_node_secret(settings.data_dir).payment_key()
 
 
 def _settings() -> Settings:

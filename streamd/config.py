@@ -82,7 +82,8 @@ def explain(
     file = _read_file(path, known)
     argument: Tree = {} if workers is None else {"workers": workers}
     # A demonstration with well-known passwords must not be reachable from outside by accident.
-    fallback: Tree = {"http": {"host": "127.0.0.1"}, "rtmp": {"host": "127.0.0.1"}} if demo else {}
+    loopback: Tree = {"http": {"host": "127.0.0.1"}, "rtmp": {"host": "127.0.0.1"}}
+    fallback: Tree = {**loopback, "payment": {"url": "sandbox"}} if demo else {}
     places = {"--workers": argument, "environment": environment.tree, FILE_NAME: file.tree, "--demo": fallback}
     problems = environment.problems + file.problems
     settings: Settings | None = None
@@ -266,10 +267,15 @@ def _effective(settings: Settings, entry: _Known, places: Mapping[str, Tree]) ->
     return Effective(variable=entry.variable, value=_shown(value), source=source)
 
 
+def _masked(secret: str) -> str:
+    """An address keeps what is no secret of it; anything else is told by its being there."""
+    return mask(secret) if "://" in secret else "****" * bool(secret)
+
+
 def _shown(value: object) -> str:
     match value:
         case SecretStr():
-            return mask(value.get_secret_value())
+            return _masked(value.get_secret_value())
         case (0, 0):
             return "any"
         case (int(low), int(high)):

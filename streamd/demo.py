@@ -49,11 +49,20 @@ async def seed(accounts: Accounts) -> None:
 
 
 async def keep_programme(*, log: Log, command: tuple[str, ...] | None = None) -> None:
-    """Run the programme for ever, again and with growing patience when it ends.
-
-    Cancel-safe: yes; the child ends with us.
-    """
+    """Run the programme for ever. Cancel-safe: yes; the child ends with us."""
     command = command or (sys.executable, "-m", "streamd", "programme", ROOM, "--until-stdin-closes")
+    await _keep(command, event="demo.programme_ended", log=log)
+
+
+async def keep_gateway(*, log: Log, host: str, port: int, origin: str) -> None:
+    """Run the sandbox gateway for ever. Cancel-safe: yes; the child ends with us."""
+    where = ("--host", host, "--port", str(port), "--public-url", origin)
+    command = (sys.executable, "-m", "streamd", "sandbox-gateway", "--until-stdin-closes", *where)
+    await _keep(command, event="demo.gateway_ended", log=log)
+
+
+async def _keep(command: tuple[str, ...], *, event: str, log: Log) -> None:
+    """Run a child again and again, with growing patience when it ends."""
     wait_s = _FIRST_WAIT_S
     loop = asyncio.get_running_loop()
     while True:
@@ -61,7 +70,7 @@ async def keep_programme(*, log: Log, command: tuple[str, ...] | None = None) ->
         code = await _run_child(command)
         if loop.time() - began_s >= _SETTLED_S:
             wait_s = _FIRST_WAIT_S
-        log.warning("demo.programme_ended", code=code, again_in_ms=int(wait_s * 1_000))
+        log.warning(event, code=code, again_in_ms=int(wait_s * 1_000))
         await asyncio.sleep(wait_s)
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 

@@ -83,6 +83,21 @@ def clip_argv(target: Path, spec: ClipSpec) -> list[str]:
     return _ffmpeg_argv(ffmpeg.overwrite_output(output))
 
 
+def still_argv(form: str, *, side_px: int) -> list[str]:
+    """One picture of an elementary stream on standard input (`form`: h264, hevc, obu) as a JPEG on standard output.
+
+    At most `side_px` on its longer side; one thread, which is what a single picture can use.
+    """
+    picture = ffmpeg.input("pipe:0", f=form, threads=1)
+    fitted = picture.filter(
+        "scale", w=f"min({side_px},iw)", h=f"min({side_px},ih)", force_original_aspect_ratio="decrease"
+    )
+    output = ffmpeg.output(
+        fitted, "pipe:1", vframes=1, f="image2pipe", vcodec="mjpeg", pix_fmt="yuvj420p", threads=1, **{"q:v": 3}
+    )
+    return _ffmpeg_argv(output, ("-protocol_whitelist", "pipe"))
+
+
 def probe_argv(source: Path) -> list[str]:
     """Describe a file's streams and format as JSON on standard output."""
     return [

@@ -24,10 +24,14 @@ ENOUGH_DESCRIPTORS = 4_096
 _LISTENING = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
-def inspect(settings: Settings, *, pages: Path) -> list[SettingsError]:
-    """Everything a node needs; the warnings. Raises SettingsProblems with all that keeps it from starting."""
+def inspect(settings: Settings, *, pages: Path, ports_are_shared: bool = False) -> list[SettingsError]:
+    """Everything a node needs; the warnings. Raises SettingsProblems with all that keeps it from starting.
+
+    `ports_are_shared`: the other workers of this node have the ports by now.
+    """
     warnings = [*raise_descriptor_limit(), *check_pages(pages)]
-    problems = [*check_ports(settings), *check_tls(settings)]
+    problems = [*([] if ports_are_shared else check_ports(settings)), *check_tls(settings)]
+    problems += check_udp_ports(settings)  # which no two workers share
     unwritable = list(check_data_dir(settings))
     # SQLite in a folder that cannot be written to would be the same problem, told twice.
     problems += unwritable or list(check_database(settings))
@@ -52,6 +56,31 @@ def check_ports(settings: Settings) -> Iterator[SettingsError]:
                 probe.listen(1)
         except OSError as error:
             yield _port_problem(name, host, port, error)
+
+
+def check_udp_ports(settings: Settings) -> Iterator[SettingsError]:
+    """The range for WebRTC: one of it must be free, or the address is not ours."""
+    host, (low, high) = settings.webrtc.host or settings.http.host, settings.webrtc.udp_ports
+    reason: OSError | None = None
+    for port in range(low, high + 1):
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind((host, port))
+            return
+        except OSError as error:
+            reason = error
+            if error.errno != errno.EADDRINUSE:
+                break
+    busy = reason is not None and reason.errno == errno.EADDRINUSE
+    if not busy and not settings.webrtc.host:
+        return  # the address is that of HTTP, which has told it
+    yield SettingsError(
+        f"cannot listen for WebRTC on {host}, UDP {f'{low}-{high}' if high else 'any port'}",
+        why="every port of the range is taken" if busy else str(reason),
+        fix="give STREAMD_WEBRTC_UDP_PORTS a range with free ports"
+        if busy
+        else "set STREAMD_WEBRTC_HOST to an address of this machine",
+    )
 
 
 def _port_problem(name: str, host: str, port: int, error: OSError) -> SettingsError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from streamd.errors import StreamdError
 from streamd.live.hub import StreamFact, Turn
@@ -24,11 +24,22 @@ class RoomNotices(Protocol):
         ...
 
 
-class Reactions:
-    """A programme that starts, pauses, resumes or ends: its room is told whether it is on air."""
+class Shows(Protocol):
+    """What keeps a book of programmes."""
 
-    def __init__(self, *, notices: RoomNotices, log: Log) -> None:
+    def hear(self, turn: Literal["on_air", "over"], room: str, at_ms: int) -> None:
+        """See `streamd.board.shows.ShowBook`."""
+        ...
+
+
+class Reactions:
+    """A programme that starts, pauses, resumes or ends: its room is told whether it is on air, and the book of shows
+    when it is on air or over; a pause is neither.
+    """
+
+    def __init__(self, *, notices: RoomNotices, shows: Shows, log: Log) -> None:
         self._notices = notices
+        self._shows = shows
         self._log = log
         self._untold: dict[str, bool] = {}
         self._news = asyncio.Event()
@@ -36,7 +47,10 @@ class Reactions:
     def on_stream(self, fact: StreamFact) -> None:
         """Never blocks."""
         self._untold.pop(fact.room, None)
-        self._untold[fact.room] = fact.turn in (Turn.STARTED, Turn.RESUMED)
+        is_on_air = fact.turn in (Turn.STARTED, Turn.RESUMED)
+        self._untold[fact.room] = is_on_air
+        if is_on_air or fact.turn is Turn.ENDED:
+            self._shows.hear("on_air" if is_on_air else "over", fact.room, fact.at_ms)
         self._news.set()
 
     async def run(self) -> None:

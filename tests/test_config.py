@@ -122,11 +122,11 @@ def test_effective_settings_say_where_each_came_from(tmp_path: Path) -> None:
     assert source["STREAMD_WEBRTC_UDP_PORTS"] == ("any", "default")
 
 
-def test_several_workers_need_redis_and_are_refused_honestly_with_it(tmp_path: Path) -> None:
+def test_several_workers_need_redis(tmp_path: Path) -> None:
     (without,) = problems(tmp_path, workers=4)
     assert "STREAMD_REDIS_URL is empty" in without
-    (with_redis,) = problems(tmp_path, {"STREAMD_REDIS_URL": "redis://127.0.0.1"}, workers=4)
-    assert "not built yet" in with_redis
+    environ = {"STREAMD_REDIS_URL": "redis://127.0.0.1"}
+    assert load(environ=environ, folder=tmp_path, workers=4).workers == 4
 
 
 def test_part_longer_than_half_a_segment_is_refused(tmp_path: Path) -> None:
@@ -137,6 +137,35 @@ def test_part_longer_than_half_a_segment_is_refused(tmp_path: Path) -> None:
 def test_half_a_certificate_is_refused(tmp_path: Path) -> None:
     (line,) = problems(tmp_path, {"STREAMD_RTMPS_CERT": "cert.pem"})
     assert "STREAMD_RTMPS_KEY" in line
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"STREAMD_REVIEW_URL": "https://review.example.com/d"},
+        {"STREAMD_REVIEW_SECRET": "0123456789abcdef"},
+        {"STREAMD_REVIEW_URL": "https://review.example.com/d", "STREAMD_REVIEW_SECRET": "short"},
+    ],
+)
+def test_reviewer_is_asked_by_signed_requests_or_not_at_all(tmp_path: Path, environ: dict[str, str]) -> None:
+    (line,) = problems(tmp_path, environ)
+    assert "signed" in line
+    assert environ.get("STREAMD_REVIEW_SECRET", "nothing") not in line
+
+
+@pytest.mark.parametrize("url", ["ftp://h/x", "review", "https://a:b@h/x", "http:///x"])
+def test_reviewers_address_is_one_to_post_to(tmp_path: Path, url: str) -> None:
+    found = problems(tmp_path, {"STREAMD_REVIEW_URL": url, "STREAMD_REVIEW_SECRET": "0123456789abcdef"})
+    assert any("STREAMD_REVIEW_URL" in line for line in found)
+
+
+def test_secret_that_is_no_address_is_not_shown_at_all(tmp_path: Path) -> None:
+    secret = "0123456789abcdef"
+    environ = {"STREAMD_REVIEW_URL": "https://h/x", "STREAMD_REVIEW_SECRET": secret}
+    _, effective = explain(environ=environ, folder=tmp_path)
+    shown = {line.variable: line.value for line in effective}
+    assert shown["STREAMD_REVIEW_SECRET"] == "****"
+    assert secret not in repr(effective)
 
 
 def test_variables_that_kubernetes_adds_are_explained(tmp_path: Path) -> None:
@@ -191,3 +220,45 @@ def test_lists_and_ranges_are_read_from_one_variable(tmp_path: Path) -> None:
 )
 def test_masked_address_keeps_everything_but_the_password(url: str, shown: str) -> None:
     assert mask(url) == shown
+
+
+def test_ice_servers_are_told_to_encoders_as_they_are_written(tmp_path: Path) -> None:
+    environ = {
+        "STREAMD_WEBRTC_ICE_SERVERS": "stun:stun.example.com:3478, turn:turn.example.com?transport=udp",
+        "STREAMD_WEBRTC_TURN_PASSWORD": "secret",
+    }
+    found, effective = explain(environ=environ, folder=tmp_path)
+    assert found.webrtc.ice_servers == ("stun:stun.example.com:3478", "turn:turn.example.com?transport=udp")
+    assert next(line.value for line in effective if line.variable == "STREAMD_WEBRTC_TURN_PASSWORD") == "****"
+
+
+@pytest.mark.parametrize("url", ["http://stun.example.com", "stun:", 'stun:x>; rel="evil"', "turn:x y"])
+def test_what_is_no_address_of_an_ice_server_is_refused(tmp_path: Path, url: str) -> None:
+    (line,) = problems(tmp_path, {"STREAMD_WEBRTC_ICE_SERVERS": url})
+    assert "STREAMD_WEBRTC_ICE_SERVERS" in line
+
+
+def test_every_worker_needs_a_udp_port_of_its_own(tmp_path: Path) -> None:
+    several = {"STREAMD_WORKERS": "4", "STREAMD_REDIS_URL": "redis://127.0.0.1:6379/0"}
+    (line,) = problems(tmp_path, {**several, "STREAMD_WEBRTC_UDP_PORTS": "50000-50003"})
+    assert "at least 5 ports: 50000-50004" in line
+    settings(tmp_path, {**several, "STREAMD_WEBRTC_UDP_PORTS": "50000-50004"})
+
+
+def test_a_gateway_without_a_key_is_a_contradiction(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, {"STREAMD_PAYMENT_URL": "https://pay.example.com"})
+    assert "STREAMD_PAYMENT_KEY is not" in line
+    found = settings(tmp_path, {"STREAMD_PAYMENT_URL": "https://pay.example.com", "STREAMD_PAYMENT_KEY": "secret"})
+    assert found.payment_url == "https://pay.example.com"
+
+
+def test_the_demo_starts_a_sandbox_gateway_and_others_have_none_unless_they_say_so(tmp_path: Path) -> None:
+    assert settings(tmp_path).payment_url == ""
+    demo = settings(tmp_path, demo=True)
+    assert (demo.payment_url, demo.sandbox_origin) == ("http://127.0.0.1:8090", "http://127.0.0.1:8090")
+    mine = {"STREAMD_PAYMENT_URL": "sandbox", "STREAMD_SANDBOX_PORT": "9000"}
+    found = settings(tmp_path, {**mine, "STREAMD_PUBLIC_URL": "https://live.example.com"})
+    assert (found.sandbox_host, found.payment_url) == ("0.0.0.0", "http://127.0.0.1:9000")
+    assert found.sandbox_origin == "http://live.example.com:9000"
+    off = settings(tmp_path, {"STREAMD_PAYMENT_URL": ""}, demo=True)
+    assert off.payment_url == ""

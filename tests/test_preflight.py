@@ -72,6 +72,22 @@ def test_address_of_another_machine_is_explained(tmp_path: Path) -> None:
     assert "STREAMD_HTTP_HOST" in line
 
 
+def test_webrtc_takes_any_free_port_of_its_range(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken_udp:
+        taken_udp.bind(("127.0.0.1", 0))
+        port = taken_udp.getsockname()[1]
+        (line,) = problems(settings(tmp_path, STREAMD_WEBRTC_UDP_PORTS=f"{port}-{port}"), tmp_path)
+        assert "cannot listen for WebRTC on 127.0.0.1" in line
+        assert "every port of the range is taken" in line
+        wider = f"{port - 1}-{port + 1}" if port < 65_535 else f"{port - 2}-{port}"
+        assert list(preflight.check_udp_ports(settings(tmp_path, STREAMD_WEBRTC_UDP_PORTS=wider))) == []
+
+
+def test_a_webrtc_address_of_another_machine_is_explained(tmp_path: Path) -> None:
+    (line,) = problems(settings(tmp_path, STREAMD_WEBRTC_HOST="192.0.2.1"), tmp_path)
+    assert "STREAMD_WEBRTC_HOST" in line
+
+
 def test_everything_wrong_is_told_at_once(tmp_path: Path, taken: int) -> None:
     (tmp_path / "data").write_text("a file where the folder should be", encoding="utf-8")
     found = settings(

@@ -17,9 +17,13 @@ class Notices:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str, bool]] = []
+        self.book: list[tuple[str, str, int]] = []
         self.heard = asyncio.Condition()
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
+
+    def hear(self, turn: str, room: str, at_ms: int) -> None:
+        self.book.append((turn, room, at_ms))
 
     async def publish(self, room: str, event: str, payload: Mapping[str, object]) -> int:
         await self.may_go_on.wait()
@@ -37,7 +41,7 @@ class Notices:
 
 @asynccontextmanager
 async def running(notices: Notices) -> AsyncIterator[Reactions]:
-    reactions = Reactions(notices=notices, log=get_log("test"))
+    reactions = Reactions(notices=notices, shows=notices, log=get_log("test"))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(reactions.run())
         yield reactions
@@ -78,3 +82,11 @@ async def test_room_that_cannot_be_told_does_not_keep_others_from_hearing() -> N
         reactions.on_stream(fact("demo", Turn.STARTED))
         await notices.count(1)
     assert notices.told == [("demo", "live", True)]
+
+
+async def test_book_of_shows_hears_what_begins_and_ends_and_of_no_pause() -> None:
+    notices = Notices()
+    reactions = Reactions(notices=notices, shows=notices, log=get_log("test"))
+    for turn in (Turn.STARTED, Turn.PAUSED, Turn.RESUMED, Turn.PAUSED, Turn.ENDED):
+        reactions.on_stream(fact("demo", turn))
+    assert notices.book == [(word, "demo", 1_800_000_000_000) for word in ("on_air", "on_air", "over")]

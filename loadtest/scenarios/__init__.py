@@ -8,7 +8,31 @@ from typing import Protocol, cast
 
 from loadtest.report import Report
 
-NAMES = ("ingest", "growth", "flv_viewers", "hls_viewers", "glass", "rooms", "rooms_cpu")
+NAMES = (
+    "ingest",
+    "whip",
+    "growth",
+    "workers",
+    "flv_viewers",
+    "node_media",
+    "hls_viewers",
+    "edge",
+    "show",
+    "glass",
+    "rooms",
+    "rooms_cpu",
+    "bus",
+    "bullets",
+    "api",
+    "orders",
+    "pin",
+    "relay",
+    "faults",
+    "day",
+    "capacity",
+)
+# By name only: what two of them find is no figure to compare, and the third takes an hour.
+ASIDE = ("fuzz", "attack", "soak")
 
 
 class Scenario(Protocol):

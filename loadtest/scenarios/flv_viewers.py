@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 
 from loadtest import clips
+from loadtest.charts import bars
 from loadtest.peers import MediaServer, NginxRtmp, Streamd
 from loadtest.processes import Generator
 from loadtest.report import Figure, Report, Table, sampled
@@ -49,14 +50,14 @@ def run(arguments: argparse.Namespace) -> Report:
             for way, kind in _WAYS.items():
                 url = ours.http_url(f"/live/{_ROOM}.flv") if kind == "flv" else ours.play_url(_ROOM)
                 crowds = {
-                    _OURS: _crowd(stage, kind, url, arguments.viewers),
-                    _PEER: _crowd(stage, "rtmp", peer.play_url(_ROOM), arguments.viewers),
+                    _OURS: crowd_of(stage, kind, url, arguments.viewers),
+                    _PEER: crowd_of(stage, "rtmp", peer.play_url(_ROOM), arguments.viewers),
                 }
                 stage.wait(_SETTLE_S, f"round {index + 1}: settling")
                 busy = stage.cpu_of(groups, arguments.window_s, f"round {index + 1}: {way}")
                 for name, crowd in crowds.items():
                     costs[name, way].append((busy[name] - idle[name]) / arguments.viewers)
-                    slowest, trouble = _dismiss(crowd)
+                    slowest, trouble = dismiss(crowd)
                     rates.append((index + 1, f"{name}, {way if name == _OURS else 'RTMP play'}", slowest / 1e6))
                     errors += [f"{name}: {text}" for text in trouble]
     return Report(
@@ -64,7 +65,11 @@ def run(arguments: argparse.Namespace) -> Report:
         title=f"Continuous viewers: {arguments.viewers} on each server",
         command="",
         figures=tuple(_figures(costs)),
-        tables=(Table(title="Slowest viewer", columns=("round", "crowd", "Mb/s"), rows=tuple(rates)),),
+        tables=(
+            Table(title="Slowest viewer", columns=("round", "crowd", "Mb/s"), rows=tuple(rates)),
+            stage.meter.table(),
+        ),
+        charts=(bars("Processor time of a viewer", "ms a viewer-second", _spent(costs)), *stage.meter.charts()),
         errors=tuple(sorted(set(errors))),
         notes=(
             f"One source of {clips.TOTAL_BPS / 1e6:.0f} Mb/s, 77 frames a second. Viewers read and count. CPU of the "
@@ -72,6 +77,12 @@ def run(arguments: argparse.Namespace) -> Report:
             "Each of our two ways in has nginx-rtmp's RTMP play beside it in the same window.",
         ),
     )
+
+
+def _spent(costs: dict[tuple[str, str], list[float]]) -> dict[str, list[float]]:
+    """Ours by each way, and the peer in all windows."""
+    spent = {f"{_OURS} {way}": costs[_OURS, way] for way in _WAYS}
+    return {**spent, f"{_PEER} RTMP play": [one for way in _WAYS for one in costs[_PEER, way]]}
 
 
 def _figures(costs: dict[tuple[str, str], list[float]]) -> Iterator[Figure]:
@@ -82,12 +93,13 @@ def _figures(costs: dict[tuple[str, str], list[float]]) -> Iterator[Figure]:
         yield sampled(f"{_PEER} RTMP play, beside it", theirs, unit="ms CPU a viewer-second")
 
 
-def _crowd(stage: Stage, kind: str, url: str, viewers: int) -> list[Generator]:
+def crowd_of(stage: Stage, kind: str, url: str, viewers: int) -> list[Generator]:
+    """Viewers of one address, in two processes."""
     shares = [viewers // _GENERATORS + (index < viewers % _GENERATORS) for index in range(_GENERATORS)]
     return [stage.generator("viewers", {"kind": kind, "urls": [url] * share}) for share in shares if share]
 
 
-def _dismiss(crowd: Sequence[Generator]) -> tuple[float, list[str]]:
+def dismiss(crowd: Sequence[Generator]) -> tuple[float, list[str]]:
     """The slowest viewer's bit rate, and why any were cut off."""
     totals = [generator.finish() for generator in crowd]
     for generator in crowd:

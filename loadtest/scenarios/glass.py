@@ -19,7 +19,7 @@ from loadtest.peers import Streamd
 from loadtest.report import Figure, Report, Table, percentile, sampled
 from loadtest.stage import Stage, open_stage
 
-SUMMARY = "latency from the clock in the picture, first frame and stalls, in Chromium, by FLV and LL-HLS"
+SUMMARY = "latency from the clock in the picture, first frame, stalls, in Chromium: FLV, LL-HLS, LL-HLS of WHIP"
 _CHROMIUM = "/usr/bin/chromium"
 _FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 _SCRIPTS = [Path(__file__).parents[1] / name for name in ("strip.js", "glass.js")]
@@ -47,6 +47,7 @@ class Case:
     gop_s: int
     latency_most_ms: float
     first_frame_most_ms: float | None
+    is_whip: bool = False  # how the programme comes in
 
 
 _FAST = (("STREAMD_HLS_SEGMENT_MS", "1000"), ("STREAMD_HLS_PART_MS", "200"))
@@ -54,6 +55,7 @@ CASES = (
     Case("FLV", "flv", (), 2, 1_000, 1_000),
     Case("LL-HLS", "hls", (), 2, 2_000, 1_500),
     Case("LL-HLS 1 s / 200 ms", "hls", _FAST, 1, 1_000, None),
+    Case("LL-HLS of WHIP", "hls", (), 2, 2_000, 1_500, is_whip=True),
 )
 
 
@@ -106,7 +108,8 @@ def run(arguments: argparse.Namespace) -> Report:
         errors=tuple(errors),
         notes=(
             "The synthetic programme (1280×720 at 30 fps, no B-frames, key frame every 2 s, every 1 s for the fast "
-            "setting) over RTMP; headless Chromium decodes and draws in software, on the same two cores.",
+            "setting) over RTMP or, where it says so, WHIP; headless Chromium decodes and draws in software, on the "
+            "same two cores.",
             f"Latency from {_SETTLE_MS // 1000} s after the page opens, four readings a second. A stall: half a second "
             "without a new picture while the film stood still; had it gone on, it counts as a slow screen.",
             f"First frame: from the navigation's start, empty cache, median of {arguments.opens} openings.",
@@ -120,7 +123,7 @@ def _watch(browser: Browser, case: Case, arguments: argparse.Namespace) -> tuple
         server = stage.server(
             Streamd(stage.folder / "streamd", options=["--demo", "--no-programme"], settings=dict(case.settings))
         )
-        _put_on_air(stage, server, case.gop_s)
+        _put_on_air(stage, server, case)
         url = server.http_url(f"/watch/{_ROOM}?mode={case.mode}")
         first_frames = []
         for index in range(arguments.opens):
@@ -144,8 +147,11 @@ def _watch(browser: Browser, case: Case, arguments: argparse.Namespace) -> tuple
         return first_frames, seen
 
 
-def _put_on_air(stage: Stage, server: Streamd, gop_s: int) -> None:
-    stage.child("programme", [sys.executable, "-c", _PROGRAMME, server.publish_url(_KEY), str(gop_s)])
+def _put_on_air(stage: Stage, server: Streamd, case: Case) -> None:
+    how = ["-c", _PROGRAMME, server.publish_url(_KEY)]
+    if case.is_whip:
+        how = ["-m", "loadtest.whip_programme", server.http_url(f"/whip/{_ROOM}"), _KEY]
+    stage.child("programme", [sys.executable, *how, str(case.gop_s)])
     stage.wait(_ON_AIR_S, "programme on air")
 
 

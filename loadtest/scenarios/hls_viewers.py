@@ -11,6 +11,8 @@ from collections import Counter
 from typing import Any
 
 from loadtest import clips
+from loadtest.charts import percentiles
+from loadtest.histogram import Histogram
 from loadtest.peers import Streamd
 from loadtest.report import Figure, Report, Table, sampled
 from loadtest.scenarios.ingest import publish
@@ -42,6 +44,8 @@ def run(arguments: argparse.Namespace) -> Report:
             _round(stage, server, arguments, arguments.viewers, idle, media=False) for _ in range(arguments.windows)
         ]
         fed = [_round(stage, server, arguments, arguments.media_viewers, idle, media=True)]
+    playing = fed[0]["playing"]
+    arrivals = Histogram.from_json(fed[0]["arrivals"])
     counted: Counter[str] = Counter()
     for one in (*held, *fed):
         counted.update(one["statuses"])
@@ -61,12 +65,23 @@ def run(arguments: argparse.Namespace) -> Report:
                 name=f"requests a second and core, playlists and parts, {arguments.media_viewers} viewers",
                 value=fed[0]["per_core"],
             ),
+            Figure(name="stalls of players who fetch every part", value=float(playing["stalls"]), most=0),
+            Figure(name="behind the live moment, median of those players", value=playing["latency_ms"][0], unit="ms"),
             Figure(name="the same, media served a core", value=fed[0]["media_bps"] / 1e9, unit="Gb/s"),
         ),
-        tables=(Table(title="Answers", columns=("kind and status", "count"), rows=tuple(sorted(counted.items()))),),
+        tables=(
+            Table(title="Answers", columns=("kind and status", "count"), rows=tuple(sorted(counted.items()))),
+            stage.meter.table(),
+        ),
+        charts=(
+            percentiles("End of a part's media until a player has it", {"playlists and parts": arrivals}),
+            *stage.meter.charts(),
+        ),
         errors=errors,
         notes=(
             "Defaults: 2 s segments, 500 ms parts. Requests as hls.js makes them: msn, part, skip, gzip.",
+            "Players begin PART-HOLD-BACK behind the end, fetch every part, skip nothing and never hurry: what was "
+            "late once stays late. A stall: more than 20 ms without media.",
             "The end of the part's media is EXT-X-PROGRAM-DATE-TIME plus durations, on the same machine's clock: it "
             "includes the wait for the frame that shows that the part is over.",
             f"Server CPU is what came on top of ingest alone; {arguments.generators} generator process(es) on the same "

@@ -14,11 +14,12 @@ from io import StringIO
 from pathlib import Path
 
 from loadtest import clips
+from loadtest.charts import bars
 from loadtest.machine import resident_bytes
 from loadtest.peers import MediaServer, NginxRtmp, Streamd
 from loadtest.report import Figure, Report, Table, sampled
 from loadtest.stage import Stage, open_stage
-from streamd.ffmpeg import push_argv
+from streamd.ffmpeg import ClipSpec, push_argv
 
 SUMMARY = "CPU per stream-second of ingest against nginx-rtmp, ffmpeg as publisher"
 _SETTLE_S = 8.0  # first segments, playlists and caches are there
@@ -53,14 +54,18 @@ def run(arguments: argparse.Namespace) -> Report:
         memory = {name: resident_bytes(pids) for name, pids in groups.items()}
     figures = _figures(windows, (ours.name, peer.name), arguments.streams)
     rows = tuple((name, memory[name] / 2**20) for name in memory)
-    tables = [Table(title="Resident memory", columns=("server", "MiB"), rows=rows)]
+    tables = [Table(title="Resident memory", columns=("server", "MiB"), rows=rows), stage.meter.table()]
     if profile:
-        tables.append(_hottest(profile))
+        tables.append(hottest(profile))
     return Report(
         scenario="ingest",
         title=f"Ingest: {arguments.streams} publishers of {clips.TOTAL_BPS / 1e6:.0f} Mb/s",
         command="",
         figures=figures,
+        charts=(
+            bars("Processor time of ingest", "ms a stream-second", {one.name: one.samples for one in figures[1:]}),
+            *stage.meter.charts(),
+        ),
         tables=tuple(tables),
         notes=(
             "streamd: LL-HLS (2 s segments, 500 ms parts, window of 10) and FLV cache on, nobody watching. nginx-rtmp: "
@@ -72,9 +77,11 @@ def run(arguments: argparse.Namespace) -> Report:
     )
 
 
-def publish(stage: Stage, server: MediaServer, names: Sequence[str], *, lean: bool) -> list[int]:
+def publish(
+    stage: Stage, server: MediaServer, names: Sequence[str], *, lean: bool, spec: ClipSpec = clips.SPEC
+) -> list[int]:
     """Put `names` on air and return the pids of who does it."""
-    clip = clips.source_clip()
+    clip = clips.source_clip(spec)
     urls = [server.publish_url(name) for name in names]
     if lean:
         job = {"urls": urls, "clip": str(clip), "loop_ms": clips.SECONDS * 1000}
@@ -92,7 +99,7 @@ def _figures(windows: Sequence[dict[str, float]], names: tuple[str, str], stream
     )
 
 
-def _hottest(profile: Path, count: int = 30) -> Table:
+def hottest(profile: Path, count: int = 30) -> Table:
     """The functions that take most time of their own."""
     stats = pstats.Stats(str(profile), stream=StringIO())
     busy = [item for item in stats.stats.items() if not _STARTING_UP.search(item[0][2])]  # type: ignore[attr-defined]

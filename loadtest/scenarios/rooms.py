@@ -13,9 +13,11 @@ import struct
 import time
 from typing import Any
 
+from loadtest.charts import Chart, percentiles
 from loadtest.chatters import HANDSHAKE, frame
+from loadtest.histogram import Histogram
 from loadtest.processes import Generator
-from loadtest.report import Figure, Report, Table, percentile
+from loadtest.report import Figure, Report, Table
 from loadtest.room_peers import OURS, STOCK, RoomProcess, start
 from loadtest.stage import Stage, open_stage
 
@@ -35,16 +37,18 @@ def run(arguments: argparse.Namespace) -> Report:
     """Idle first, then the crowd, then the kills."""
     figures: list[Figure] = []
     rows: list[tuple[object, ...]] = []
+    charts: list[Chart] = []
     with open_stage() as stage:
         _sit(stage, arguments.members, figures)
-        _show(stage, arguments, figures, rows)
+        _show(stage, arguments, figures, rows, charts)
         _kill(stage, arguments.kills, figures)
     return Report(
         scenario="rooms",
         title="Rooms: a crowd, with readers that stall",
         command="",
         figures=tuple(figures),
-        tables=(Table(title="The show", columns=("what", "value"), rows=tuple(rows)),),
+        tables=(Table(title="The show", columns=("what", "value"), rows=tuple(rows)), stage.meter.table()),
+        charts=(*charts, *stage.meter.charts()),
         notes=(
             "Shown danmaku: the room's budget of 40 a second out of 100 said; who said one that is not shown sees it.",
             "Stalled: 1 % of the members stop reading for good at the start.",
@@ -73,7 +77,13 @@ def _sit(stage: Stage, members: int, figures: list[Figure]) -> None:
         server.stop()
 
 
-def _show(stage: Stage, arguments: argparse.Namespace, figures: list[Figure], rows: list[tuple[object, ...]]) -> None:
+def _show(
+    stage: Stage,
+    arguments: argparse.Namespace,
+    figures: list[Figure],
+    rows: list[tuple[object, ...]],
+    charts: list[Chart],
+) -> None:
     server = start(stage, OURS)
     stalled = arguments.members // 100
     crowd = stage.generator(
@@ -96,11 +106,11 @@ def _show(stage: Stage, arguments: argparse.Namespace, figures: list[Figure], ro
     facts = server.facts()
     totals = _finish(stage, crowd)
     likes = server.facts()["likes"]
-    card_ms = percentile(totals["card_delays_us"], 0.99) / 1_000
-    shown_ms = percentile(totals["delays_us"], 0.99) / 1_000
+    card, shown = (Histogram.from_json(totals[name]) for name in ("card_delays", "delays"))
+    charts.append(percentiles("From the publisher to a member", {"card": card, "shown danmaku": shown}))
     figures += [
-        Figure(name="card, p99", value=card_ms, unit="ms", most=150),
-        Figure(name="shown danmaku, p99", value=shown_ms, unit="ms", most=400),
+        Figure(name="card, p99", value=card.percentile_ms(0.99), unit="ms", most=150),
+        Figure(name="shown danmaku, p99", value=shown.percentile_ms(0.99), unit="ms", most=400),
         Figure(name="different card ledgers among readers", value=float(totals["card_ledgers"]), most=1),
         Figure(name="class A events withheld", value=float(facts["shed"]["A"]), most=0),
     ]
@@ -114,8 +124,8 @@ def _show(stage: Stage, arguments: argparse.Namespace, figures: list[Figure], ro
         ("packets delivered", facts["delivered"]),
         *((f"withheld from laggards, class {cls}", facts["shed"][cls]) for cls in _CLASSES),
         ("cut off", ", ".join(f"{reason} {count}" for reason, count in facts["aborted"].items()) or "nobody"),
-        ("danmaku, median ms", percentile(totals["delays_us"], 0.5) / 1_000),
-        ("card, median ms", percentile(totals["card_delays_us"], 0.5) / 1_000),
+        ("danmaku, median ms", shown.percentile_ms(0.5)),
+        ("card, median ms", card.percentile_ms(0.5)),
         ("server, % of a core", cpu_share),
         ("server, resident MiB", resident / 2**20),
         ("members' process, CPU s", totals["cpu_ms"] / 1_000),

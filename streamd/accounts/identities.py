@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from streamd.accounts.access_tokens import AccessTokens
 from streamd.accounts.members import Members
-from streamd.accounts.roles import ADMIN
+from streamd.accounts.roles import ADMIN, VIEWER
 from streamd.accounts.sessions import Sessions
-from streamd.accounts.users import User, Users
+from streamd.accounts.users import User, Users, user_id_in
 from streamd.errors import ForbiddenError, UnauthenticatedError
 
 
@@ -53,3 +53,9 @@ class Identities:
         if user.role == ADMIN:
             return ADMIN
         return await self._members.role(user.id, room)
+
+    async def role_of(self, public_id: str, room: str) -> str:
+        """The same for somebody who is not here, by the id that rooms call them by. Guests and unknown ids: viewer."""
+        user_id = user_id_in(public_id)
+        user = None if user_id is None else await self._users.known(user_id)
+        return VIEWER if user is None else await self.role(user, room)

@@ -9,8 +9,9 @@ happen twice (an order) keeps its key in its own transaction as well.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -18,12 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from streamd.accounts.vault import Vault
 from streamd.clock import Clock
+from streamd.db.small_steps import delete_step
 from streamd.db.tables import stored_answers
 from streamd.errors import ConflictError, UnavailableError
 
 KEEP_MS: Final = 24 * 3_600_000
 CLAIM_MS: Final = 60_000
-SWEEP_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,6 @@ class KeptAnswers:
         self._engine = engine
         self._clock = clock
         self._vault = vault
-        self._swept_ms = -SWEEP_MS
 
     async def claim(self, *, caller: str, key: str, request: bytes) -> tuple[str, KeptAnswer | None]:
         """A handle for `keep` or `drop`, and the answer if there is one already. Cancel-safe: yes.
@@ -52,7 +52,6 @@ class KeptAnswers:
         now_ms = self._clock.utc_ms()
         handle = hashlib.sha256(f"{caller}\0{key}".encode()).hexdigest()
         request_hash = hashlib.sha256(request).hexdigest()
-        await self._sweep(now_ms)
         row = {
             "key": handle,
             "request_hash": request_hash,
@@ -63,19 +62,24 @@ class KeptAnswers:
             async with self._engine.begin() as connection:
                 await connection.execute(insert(stored_answers).values(row))
         except IntegrityError:
-            return handle, await self._answered(handle, request_hash, now_ms)
+            return handle, await self._answered(row, now_ms)
         return handle, None
 
-    async def _answered(self, handle: str, request_hash: str, now_ms: int) -> KeptAnswer | None:
+    async def _answered(self, claim: Mapping[str, Any], now_ms: int) -> KeptAnswer | None:
+        """The first request's answer; None where its claim was taken over."""
+        handle = claim["key"]
         mine = stored_answers.c.key == handle
         async with self._engine.begin() as connection:
             row = (await connection.execute(select(stored_answers).where(mine))).first()
-            if row is not None and row.expires_at_ms <= now_ms:
-                await connection.execute(delete(stored_answers).where(mine))
-                row = None
             if row is None:
                 raise _under_way()  # it was given up a moment ago: the next try claims it
-            if row.request_hash != request_hash:
+            same = mine & (stored_answers.c.claimed_at_ms == row.claimed_at_ms)
+            if row.expires_at_ms <= now_ms:
+                anew = {**claim, "status": None, "answer_sealed": None}
+                if not (await connection.execute(update(stored_answers).where(same).values(anew))).rowcount:
+                    raise _under_way()
+                return None
+            if row.request_hash != claim["request_hash"]:
                 raise ConflictError(
                     "this Idempotency-Key was used for another request",
                     why="a key stands for one request, and this one says something else",
@@ -85,7 +89,7 @@ class KeptAnswers:
             if row.status is not None:
                 body = self._vault.open(row.answer_sealed, place=f"stored_answers.{handle}")
                 return KeptAnswer(status=row.status, body=body)
-            stale = mine & (stored_answers.c.claimed_at_ms == row.claimed_at_ms) & stored_answers.c.status.is_(None)
+            stale = same & stored_answers.c.status.is_(None)
             takes_over = update(stored_answers).where(stale).values(claimed_at_ms=now_ms)
             if now_ms - row.claimed_at_ms < CLAIM_MS or not (await connection.execute(takes_over)).rowcount:
                 raise _under_way()
@@ -103,12 +107,9 @@ class KeptAnswers:
         async with self._engine.begin() as connection:
             await connection.execute(delete(stored_answers).where(stored_answers.c.key == handle))
 
-    async def _sweep(self, now_ms: int) -> None:
-        if now_ms - self._swept_ms < SWEEP_MS:
-            return
-        self._swept_ms = now_ms
-        async with self._engine.begin() as connection:
-            await connection.execute(delete(stored_answers).where(stored_answers.c.expires_at_ms <= now_ms))
+    async def forget(self, before_ms: int) -> bool:
+        """Delete some that are over since then; whether there may be more."""
+        return await delete_step(self._engine, stored_answers, stored_answers.c.expires_at_ms < before_ms)
 
 
 def _under_way() -> UnavailableError:

@@ -34,6 +34,10 @@ class NodeSecret:
         """
         return base64.b32encode(self.sign("programme", room)[:20]).decode("ascii").lower()
 
+    def payment_key(self) -> bytes:
+        """What this installation and a sandbox gateway that shares the data folder sign their messages with."""
+        return self.sign("payment")
+
 
 def open_node_secret(data_dir: Path) -> NodeSecret:
     """Read the secret, or make it. Two processes that make it at once get the same one. Raises SettingsError."""

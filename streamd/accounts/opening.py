@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from streamd.accounts.invitations import Invitations
 from streamd.accounts.kept_answers import KeptAnswers
 from streamd.accounts.members import Members
 from streamd.accounts.node_secret import NodeSecret, open_node_secret
+from streamd.accounts.outside import IdentityProvider, OutsideIdentities
 from streamd.accounts.passwords import Passwords, PasswordSettings
 from streamd.accounts.playback import Playback
 from streamd.accounts.rooms import Rooms
@@ -22,7 +24,7 @@ from streamd.accounts.signing_keys import open_signing_keys
 from streamd.accounts.stream_keys import StreamKeys
 from streamd.accounts.throttle import Throttle
 from streamd.accounts.users import Users
-from streamd.accounts.vault import open_vault
+from streamd.accounts.vault import Vault, open_vault
 from streamd.clock import Clock
 from streamd.telemetry.log import Log
 
@@ -32,10 +34,12 @@ class Accounts:
     """People, rooms, and what lets the ones into the others."""
 
     secret: NodeSecret
+    vault: Vault
     throttle: Throttle
     users: Users
     members: Members
     sessions: Sessions
+    outside: OutsideIdentities
     identities: Identities
     invitations: Invitations
     rooms: Rooms
@@ -53,6 +57,7 @@ def open_accounts(
     throttle: Throttle,
     log: Log,
     passwords: PasswordSettings | None = None,
+    providers: Sequence[IdentityProvider] = (),
 ) -> Accounts:
     """Everything over one database. Secrets that are not in the data folder yet are made. Raises SettingsError."""
     secret, vault = open_node_secret(data_dir), open_vault(data_dir)
@@ -65,10 +70,14 @@ def open_accounts(
     )
     return Accounts(
         secret=secret,
+        vault=vault,
         throttle=throttle,
         users=users,
         members=members,
         sessions=sessions,
+        outside=OutsideIdentities(
+            engine=engine, clock=clock, vault=vault, sessions=sessions, throttle=throttle, providers=providers
+        ),
         identities=Identities(tokens=tokens, users=users, members=members, sessions=sessions),
         invitations=Invitations(engine=engine, clock=clock, members=members),
         rooms=Rooms(engine=engine, clock=clock),

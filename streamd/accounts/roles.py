@@ -22,6 +22,13 @@ GUEST: Final = "guest"
 
 ACCOUNT_ROLES: Final = (ADMIN, HOST, ASSISTANT, VIEWER)
 MEMBER_ROLES: Final = (HOST, ASSISTANT, MODERATOR)
+# In a room, from the lowest. Guests rank with viewers: neither is above the other.
+_RANKS: Final = {VIEWER: 0, MODERATOR: 1, ASSISTANT: 2, HOST: 3, ADMIN: 4}
+
+
+def outranks(role: str, other: str) -> bool:
+    """Whether somebody of `role` in a room stands above somebody of `other` there."""
+    return _RANKS.get(role, 0) > _RANKS.get(other, 0)
 
 
 def check_role(role: str, among: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ once in this process, in the others when what they remember of the account is `K
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from streamd.errors import ConflictError, NotFoundError
 DISPLAY_NAME_LIMIT = 40
 ADDRESS_LIMIT = 400
 FOUND_LIMIT_COUNT = 50
+_PUBLIC_ID = re.compile(r"u[1-9][0-9]{0,17}")
 KNOWN_KEEP_MS = 5_000
 KNOWN_LIMIT_COUNT = 50_000
 
@@ -206,6 +208,11 @@ async def user_id_of(connection: AsyncConnection, name: str) -> int:
         if found is not None:
             return found
     raise unknown_account(name)
+
+
+def user_id_in(public_id: str) -> int | None:
+    """The other way round than `User.public_id`; None for what is no account's (a guest, an address)."""
+    return int(public_id[1:]) if _PUBLIC_ID.fullmatch(public_id) else None
 
 
 def unknown_account(name: str) -> NotFoundError:

@@ -36,4 +36,9 @@ class Addresses:
 
     def picture(self, name: str) -> str:
         """A picture by its id."""
-        return f"{self.origin}/pictures/{name}.jpg"
+        return f"{self.origin}{picture_path(name)}"
+
+
+def picture_path(name: str) -> str:
+    """Where a picture is on this server, by its id."""
+    return f"/pictures/{name}.jpg"

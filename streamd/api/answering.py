@@ -21,13 +21,7 @@ from streamd.telemetry.metrics import Metrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 
-# What a page may load. Pictures and sound reach the players as blob: addresses, hls.js works in a blob: worker, and
-# 'self' does not cover WebSockets in older Safari.
-PAGE_POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "media-src 'self' blob:; worker-src 'self' blob:; connect-src 'self' ws: wss:; object-src 'none'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
-)
+_WEBSOCKETS = {"http": "ws", "https": "wss"}
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _EVERYWHERE = {
     "X-Content-Type-Options": "nosniff",
@@ -38,8 +32,22 @@ HEADERS: Mapping[str, Mapping[str, str]] = {
     "api": {**_EVERYWHERE, "Content-Security-Policy": DATA_POLICY, "Cache-Control": "no-store"},
     "operations": {**_EVERYWHERE, "Content-Security-Policy": DATA_POLICY, "Cache-Control": "no-store"},
     "media": _EVERYWHERE,
-    "pages": {**_EVERYWHERE, "Content-Security-Policy": PAGE_POLICY},
+    "pages": _EVERYWHERE,
 }
+
+
+def page_policy(origin: str) -> str:
+    """What a page of the site at `origin` may load: what the site serves, and nothing from elsewhere.
+
+    Pictures that are about to be sent, and the players' media sources, are blob: addresses. 'self' does not cover
+    WebSockets in Safari before 15.4, so they are named.
+    """
+    scheme, _, host = origin.partition("://")
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
+        f"connect-src 'self' {_WEBSOCKETS.get(scheme, 'wss')}://{host}; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'self'"
+    )
 
 
 class Answering:
@@ -50,10 +58,11 @@ class Answering:
         self._metrics = metrics
         self._clock = clock
         self._origins = frozenset({origin, *others})
+        self._page_policy = {"Content-Security-Policy": page_policy(origin)}
 
     def wrap(self, route: Route, handler: Bound) -> Bound:
         """`handler`, with everything of this module's promise."""
-        headers = HEADERS[route.area]
+        headers = {**HEADERS[route.area], **(self._page_policy if route.area == "pages" else {})}
         seconds = self._metrics.http_seconds.labels(route.area)
 
         async def answer(request: web.Request) -> web.StreamResponse:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from streamd.api.border import Border
 from streamd.api.permissions import Actor
 from streamd.api.routes import Bound, Route
+from streamd.api.uploads import arriving
 from streamd.errors import InvalidError
 
 
@@ -89,7 +90,7 @@ async def _read(request: web.Request) -> bytes:
             fix="send JSON with `Content-Type: application/json`",
             code="content_type",
         )
-    return await request.read()
+    return await arriving(request.read())
 
 
 def _parse_body(model: type[BaseModel], raw: bytes) -> BaseModel:

@@ -152,16 +152,9 @@ class Border:
         self, request: web.Request, actor: Actor, *, body: bytes, do: Callable[[], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Do it, unless the request's Idempotency-Key says that it was done: then the answer it got."""
-        key = request.headers.get("Idempotency-Key")
+        key = idempotency_key(request)
         if key is None:
             return await do()
-        if not 1 <= len(key) <= KEY_LIMIT or not all("!" <= character <= "~" for character in key):
-            raise InvalidError(
-                "this Idempotency-Key cannot be used",
-                why=f"it is 1 to {KEY_LIMIT} letters, digits and marks, without spaces",
-                fix="send a UUID",
-                code="idempotency_key",
-            )
         asked = f"{request.method} {request.path_qs}\0".encode() + body
         handle, kept = await self._answers.claim(caller=actor.caller, key=key, request=asked)
         if kept is not None:
@@ -183,6 +176,19 @@ class Border:
         finally:
             if not is_kept:
                 await self._answers.drop(handle)
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    """What the caller sent, if anything. Raises InvalidError."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None or (1 <= len(key) <= KEY_LIMIT and all("!" <= character <= "~" for character in key)):
+        return key
+    raise InvalidError(
+        "this Idempotency-Key cannot be used",
+        why=f"it is 1 to {KEY_LIMIT} letters, digits and marks, without spaces",
+        fix="send a UUID",
+        code="idempotency_key",
+    )
 
 
 def _type(status: int) -> str:

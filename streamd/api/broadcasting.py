@@ -15,9 +15,9 @@ from streamd.api.addresses import Addresses, StreamKeyView
 from streamd.api.bodies import WHOLE, Body, Line
 from streamd.api.permissions import require
 from streamd.api.routes import Route
+from streamd.api.uploads import PICTURE_TYPES, upload
 from streamd.clock import Clock
 from streamd.errors import NotFoundError
-from streamd.pictures.recode import UPLOAD_LIMIT_BYTES
 from streamd.pictures.store import Pictures
 
 _HOST = require("host", room="room")
@@ -31,6 +31,14 @@ class LiveCut(Protocol):
 
     def cut(self, room: str, reason: str = "cut") -> None:
         """At once, without grace."""
+        ...
+
+
+class Stills(Protocol):
+    """What shows a room's programme as a picture: `streamd.stills.Stills`."""
+
+    async def take(self, room: str) -> bytes:
+        """A JPEG of this moment. Raises NotFoundError, LimitedError, UnavailableError."""
         ...
 
 
@@ -105,6 +113,10 @@ class ChatChange(Body):
     muted_all: bool | None = None
     guests_may_speak: bool | None = None
     max_length: Annotated[int | None, Field(ge=1, le=500), WHOLE] = None
+    on_silence: Annotated[
+        Literal["allow", "hold", "block"] | None,
+        Field(description="what becomes of a message when the reviewer outside does not answer within 200 ms"),
+    ] = None
     words: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=64)] | WordRule] | None, Field(max_length=5_000)
     ] = None
@@ -119,6 +131,7 @@ class ChatView(BaseModel):
     muted_all: bool
     guests_may_speak: bool
     max_length: int
+    on_silence: Literal["allow", "hold", "block"]
     words: list[dict[str, str]] = Field(description="text and what becomes of it: mask, hold or block")
 
 
@@ -140,6 +153,7 @@ class BroadcastingApi:
         playback: Playback,
         pictures: Pictures,
         live: LiveCut,
+        stills: Stills,
         chat: ChatDesk,
         addresses: Addresses,
         clock: Clock,
@@ -149,6 +163,7 @@ class BroadcastingApi:
         self._playback = playback
         self._pictures = pictures
         self._live = live
+        self._stills = stills
         self._chat = chat
         self._addresses = addresses
         self._clock = clock
@@ -250,7 +265,16 @@ class BroadcastingApi:
                 audit="room.cover.put",
                 problems=(NotFoundError,),
                 repeatable=False,
-                upload=("image/jpeg", "image/png", "image/webp"),
+                upload=PICTURE_TYPES,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/rooms/{room}/cover/frame",
+                handler=self.take_cover,
+                summary="What is on air at this moment as the cover",
+                require=_SHOW,
+                audit="room.cover.frame",
+                problems=(NotFoundError,),
             ),
             Route(
                 method="DELETE",
@@ -302,19 +326,15 @@ class BroadcastingApi:
 
     async def set_cover(self, *, room: str, request: web.Request) -> CoverView:
         await self._rooms.get(room)
-        picture = await self._pictures.add(await _upload(request), side_px=_COVER_SIDE_PX)
+        return await self._cover(room, await upload(request))
+
+    async def take_cover(self, *, room: str) -> CoverView:
+        return await self._cover(room, await self._stills.take(room))
+
+    async def _cover(self, room: str, data: bytes) -> CoverView:
+        picture = await self._pictures.add(data, side_px=_COVER_SIDE_PX)
         await self._rooms.set_cover(room, picture)
         return CoverView(room=room, cover=self._addresses.picture(picture))
 
     async def remove_cover(self, *, room: str) -> None:
         await self._rooms.set_cover(room, None)
-
-
-async def _upload(request: web.Request) -> bytes:
-    """The body, or as much of it as shows that it is too large."""
-    data = bytearray()
-    async for chunk in request.content.iter_chunked(64 * 1024):
-        data += chunk
-        if len(data) > UPLOAD_LIMIT_BYTES:
-            break
-    return bytes(data)

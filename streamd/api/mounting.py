@@ -11,7 +11,7 @@ from streamd.api.answering import Answering
 from streamd.api.binding import bind
 from streamd.api.border import Border
 from streamd.api.docs import DocsApi
-from streamd.api.fallback import Fallback
+from streamd.api.fallback import Fallback, Site
 from streamd.api.routes import Route
 
 
@@ -24,12 +24,18 @@ class Area(Protocol):
 
 
 def mount(
-    application: web.Application, areas: Sequence[Area], *, docs: DocsApi, answering: Answering, border: Border
+    application: web.Application,
+    areas: Sequence[Area],
+    *,
+    docs: DocsApi,
+    answering: Answering,
+    border: Border,
+    site: Site | None = None,
 ) -> None:
     """Call it last: what comes after would be hidden by the answer for everything else."""
     routes = [route for area in (*areas, docs) for route in area.routes()]
     docs.describe(routes)
-    for route in (*routes, *Fallback().routes()):
+    for route in (*routes, *Fallback(site=site).routes()):
         handler = answering.wrap(route, bind(route, border))
         if route.method == "GET":
             application.router.add_get(route.path, handler)  # with HEAD

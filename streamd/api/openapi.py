@@ -103,11 +103,13 @@ def _problems_of_all(route: Route) -> set[type[StreamdError]]:
 
 
 def _header_parameters(route: Route) -> list[Document]:
-    if not (route.is_mutating and route.repeatable):
+    if not (route.needs_key or (route.is_mutating and route.repeatable)):
         return []
     about = "the same key with the same request within a day gets the same answer, and nothing is done twice"
     schema = {"type": "string", "minLength": 1, "maxLength": KEY_LIMIT, "pattern": "^[!-~]+$"}
-    return [{"name": "Idempotency-Key", "in": "header", "required": False, "description": about, "schema": schema}]
+    return [
+        {"name": "Idempotency-Key", "in": "header", "required": route.needs_key, "description": about, "schema": schema}
+    ]
 
 
 def _path_parameters(route: Route) -> list[Document]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from streamd.api.routes import Route
 from streamd.errors import StreamdError
-from streamd.telemetry.metrics import CONTENT_TYPE, Metrics
+from streamd.telemetry.metrics import CONTENT_TYPE
 
 CHECK_TIMEOUT_MS = 2_000
 Check = Callable[[], Awaitable[None]]
@@ -35,10 +35,10 @@ class Readiness(BaseModel):
 
 
 class OperationsApi:
-    """The handlers. A check returns, or raises a `StreamdError` that says what is away."""
+    """The handlers. A check returns, or raises a `StreamdError` that says what is away; `page` makes the metrics'."""
 
-    def __init__(self, *, metrics: Metrics, checks: Mapping[str, Check], version: str) -> None:
-        self._metrics = metrics
+    def __init__(self, *, page: Callable[[], Awaitable[bytes]], checks: Mapping[str, Check], version: str) -> None:
+        self._page = page
         self._checks = checks
         self._version = version
 
@@ -84,7 +84,7 @@ class OperationsApi:
         )
 
     async def metrics(self) -> web.StreamResponse:
-        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=await self._page(), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _ask(check: Check) -> str:

@@ -59,6 +59,14 @@ class Pages:
             return web.Response(status=503, text=NOT_BUILT, content_type="text/html", charset="utf-8")
         return web.FileResponse(self._folder / "index.html", headers={"Cache-Control": "no-cache"})
 
+    def missing(self) -> web.Response | None:
+        """`index.html` with status 404: the router inside says that there is nothing here."""
+        if not self.is_built:
+            return None
+        document = (self._folder / "index.html").read_bytes()  # a few hundred bytes, in the kernel's cache
+        headers = {"Cache-Control": "no-cache"}
+        return web.Response(status=404, body=document, content_type="text/html", charset="utf-8", headers=headers)
+
     async def asset(self, *, name: str) -> web.StreamResponse:
         """A file that never changes under its name."""
         return self._send(self._folder / "assets" / name, cache="public, max-age=31536000, immutable")

@@ -28,7 +28,7 @@ class LiveRooms(Protocol):
         """The rooms with an encoder, now."""
         ...
 
-    def health(self, room: str) -> StreamHealth | None:
+    async def health(self, room: str) -> StreamHealth | None:
         """How its stream is doing; None where nothing is live."""
         ...
 
@@ -170,7 +170,7 @@ class RoomsApi:
         return self._view(changed, self._live.on_air())
 
     async def stream(self, *, room: str) -> StreamView:
-        health = self._live.health(room)
+        health = await self._live.health(room)
         if health is None:
             await self._rooms.get(room)
             return StreamView(room=room, server_time_ms=self._clock.utc_ms())

@@ -43,6 +43,8 @@ class Route:
     status: int = 200  # of an answer that is a model
     # Whether Idempotency-Key is heeded. Not where the answer is a credential that is used up, or the body is a file.
     repeatable: bool = True
+    # Whether an Idempotency-Key must be there; for a handler that keeps it with what it does, and is not `repeatable`.
+    needs_key: bool = False
     upload: tuple[str, ...] = ()  # media types of a body that the handler reads by itself
 
     @property

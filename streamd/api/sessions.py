@@ -6,12 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from streamd.accounts.outside import OutsideIdentities
 from streamd.accounts.sessions import Sessions, Tokens
 from streamd.api.bodies import Body, GivenPassword
 from streamd.api.permissions import SIGNED_IN, Actor
 from streamd.api.routes import Route
 from streamd.api.views import SessionView, UserView
-from streamd.errors import ForbiddenError, UnauthenticatedError, UnavailableError
+from streamd.errors import ConflictError, ForbiddenError, NotFoundError, UnauthenticatedError, UnavailableError
 
 
 class Credentials(Body):
@@ -19,6 +20,12 @@ class Credentials(Body):
 
     name: Annotated[str, Field(max_length=64)]
     password: GivenPassword
+
+
+class ProviderCode(Body):
+    """What an identity provider gave the person's device."""
+
+    code: Annotated[SecretStr, Field(min_length=1, max_length=512)]
 
 
 class RefreshRequest(Body):
@@ -30,8 +37,9 @@ class RefreshRequest(Body):
 class SessionsApi:
     """The handlers."""
 
-    def __init__(self, *, sessions: Sessions) -> None:
+    def __init__(self, *, sessions: Sessions, outside: OutsideIdentities) -> None:
         self._sessions = sessions
+        self._outside = outside
 
     def routes(self) -> list[Route]:
         return [
@@ -49,6 +57,14 @@ class SessionsApi:
                 handler=self.refresh,
                 summary="The next pair of tokens; the refresh token is used up, and coming twice ends the session",
                 problems=(UnauthenticatedError,),
+                repeatable=False,
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/sessions/{provider}",
+                handler=self.sign_in_outside,
+                summary="Sign in by a provider's code (`wechat`: of wx.login); the first time makes an account",
+                problems=(UnauthenticatedError, ForbiddenError, NotFoundError, ConflictError, UnavailableError),
                 repeatable=False,
             ),
             Route(
@@ -72,6 +88,10 @@ class SessionsApi:
     async def sign_in(self, *, body: Credentials, actor: Actor) -> SessionView:
         password = body.password.get_secret_value()
         return session_view(await self._sessions.sign_in(body.name, password, address=actor.address))
+
+    async def sign_in_outside(self, *, provider: str, body: ProviderCode, actor: Actor) -> SessionView:
+        code = body.code.get_secret_value()
+        return session_view(await self._outside.sign_in(provider, code, address=actor.address))
 
     async def refresh(self, *, body: RefreshRequest) -> SessionView:
         return session_view(await self._sessions.refresh(body.refresh_token.get_secret_value()))

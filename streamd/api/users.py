@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from streamd.accounts.members import Members
+from streamd.accounts.roster import Roster
 from streamd.accounts.sessions import Sessions
 from streamd.accounts.throttle import Throttle, charge, register_allowances
 from streamd.accounts.users import ADDRESS_LIMIT, DISPLAY_NAME_LIMIT, Users
@@ -15,7 +17,11 @@ from streamd.api.permissions import ADMINS, SIGNED_IN, Actor
 from streamd.api.routes import Route
 from streamd.api.sessions import session_view
 from streamd.api.views import SessionView, UserView
-from streamd.errors import ConflictError, NotFoundError, UnauthenticatedError, UnavailableError
+from streamd.errors import ConflictError, InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
+
+# The name of the last account seen, or nothing.
+CURSOR = r"^([a-z0-9][a-z0-9._-]{1,31})?$"
+PASSWORD_BYTES = 12
 
 DisplayName = Annotated[Line, Field(max_length=DISPLAY_NAME_LIMIT, description="what others read")]
 
@@ -76,24 +82,44 @@ class UserList(BaseModel):
     """Some accounts."""
 
     items: list[UserView]
+    next_cursor: str | None = Field(description="ask again with `cursor` set to it; null on the last page")
 
 
 class UsersQuery(BaseModel):
-    """Whom to find."""
+    """Whom to find: by phone number, or page by page in the order of the names."""
 
-    phone: Annotated[Phone, Field(min_length=1, description="the whole number")]
+    phone: Annotated[Phone, Field(description="the whole number; nothing else counts then")] = ""
+    search: Annotated[
+        str, Field(max_length=DISPLAY_NAME_LIMIT, description="the beginning of the name, or part of what others read")
+    ] = ""
+    role: Literal["", "admin", "host", "assistant", "viewer"] = ""
+    cursor: Annotated[str, Field(pattern=CURSOR, description="`next_cursor` of the page before")] = ""
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class PasswordMade(BaseModel):
+    """A password for somebody who has lost theirs. It is shown this once."""
+
+    name: str
+    password: str
 
 
 class UsersApi:
     """The handlers."""
 
-    def __init__(self, *, users: Users, sessions: Sessions, members: Members, throttle: Throttle) -> None:
+    def __init__(
+        self, *, users: Users, roster: Roster, sessions: Sessions, members: Members, throttle: Throttle
+    ) -> None:
         self._users = users
+        self._roster = roster
         self._sessions = sessions
         self._members = members
         self._throttle = throttle
 
     def routes(self) -> list[Route]:
+        return [*self._own_routes(), *self._admin_routes()]
+
+    def _own_routes(self) -> list[Route]:
         return [
             Route(
                 method="POST",
@@ -103,14 +129,6 @@ class UsersApi:
                 problems=(ConflictError, UnavailableError),
                 status=201,
                 repeatable=False,
-            ),
-            Route(
-                method="GET",
-                path="/api/v1/users",
-                handler=self.find,
-                summary="The accounts with a phone number",
-                require=ADMINS,
-                audit="user.find",
             ),
             Route(
                 method="GET",
@@ -142,6 +160,29 @@ class UsersApi:
                 summary="The rooms that one runs",
                 require=SIGNED_IN,
             ),
+        ]
+
+    def _admin_routes(self) -> list[Route]:
+        return [
+            Route(
+                method="GET",
+                path="/api/v1/users",
+                handler=self.find,
+                summary="Accounts, page by page, or those with a phone number",
+                require=ADMINS,
+                audit="user.find",
+                problems=(InvalidError,),
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/users/{name}/password",
+                handler=self.reset_password,
+                summary="A new password for somebody who lost theirs, shown this once; all their sessions end",
+                require=ADMINS,
+                audit="user.password.reset",
+                problems=(NotFoundError, ConflictError, UnavailableError),
+                repeatable=False,
+            ),
             Route(
                 method="PATCH",
                 path="/api/v1/users/{name}",
@@ -159,7 +200,22 @@ class UsersApi:
         return UserView.of(await self._users.create(body.name, password=password, display_name=body.display_name))
 
     async def find(self, *, query: UsersQuery) -> UserList:
-        return UserList(items=[UserView.of(user) for user in await self._users.with_phone(query.phone)])
+        if query.phone:
+            found = await self._users.with_phone(query.phone)
+            return UserList(items=[UserView.of(user) for user in found], next_cursor=None)
+        found = await self._roster.page(
+            search=query.search.strip(), role=query.role, after=query.cursor, limit=query.limit + 1
+        )
+        shown = found[: query.limit]
+        next_cursor = shown[-1].name if len(found) > len(shown) else None
+        return UserList(items=[UserView.of(user) for user in shown], next_cursor=next_cursor)
+
+    async def reset_password(self, *, name: str, actor: Actor) -> PasswordMade:
+        self._refuse_own(name, actor)
+        user = await self._users.named(name)
+        password = secrets.token_urlsafe(PASSWORD_BYTES)
+        await self._sessions.set_password(user.id, password)
+        return PasswordMade(name=user.name, password=password)
 
     async def me(self, *, actor: Actor) -> ProfileView:
         personal = await self._users.personal(actor.account.id)
@@ -189,14 +245,17 @@ class UsersApi:
         return MembershipList.model_validate({"items": items})
 
     async def change(self, *, name: str, body: AccountChange, actor: Actor) -> UserView:
-        if name == actor.account.name:
-            # Or the last administrator locks everybody out with one call.
-            raise ConflictError(
-                "administrators do not change their own account", fix="ask another one", code="own_account"
-            )
+        self._refuse_own(name, actor)
         user = await self._users.named(name)
         if body.role is not None:
             user = await self._users.set_role(name, body.role)
         if body.disabled is not None:
             user = await self._users.set_disabled(name, body.disabled)
         return UserView.of(user)
+
+    def _refuse_own(self, name: str, actor: Actor) -> None:
+        if name == actor.account.name:
+            # Or the last administrator locks everybody out with one call.
+            raise ConflictError(
+                "administrators do not change their own account", fix="ask another one", code="own_account"
+            )

@@ -239,34 +239,3 @@ class RoomBus(Protocol):
     def on_return(self, call: Callable[[], None]) -> None:
         """Call after a break once the bus is heard again, for the repair of what was missed."""
         ...
-
-
-class Lease(NamedTuple):
-    """The right to something for a while. `fence` grows with every new holder: the lower one is the impostor."""
-
-    name: str
-    holder: str
-    fence: int
-
-
-class Leases(Protocol):
-    """Who owns what, among nodes. May raise UnavailableError."""
-
-    async def claim(self, name: str, holder: str, *, ttl_ms: int, force: bool = False) -> Lease | None:
-        """Take `name` when it is free, expired, already this holder's, or by force; None when another holds it.
-
-        Cancel-safe: no; release after.
-        """
-        ...
-
-    async def renew(self, lease: Lease, *, ttl_ms: int) -> bool:
-        """Go on holding; False when it was lost. Cancel-safe: yes."""
-        ...
-
-    async def release(self, lease: Lease) -> None:
-        """Give up, when still held. Idempotent. Cancel-safe: yes."""
-        ...
-
-    async def holder(self, name: str) -> Lease | None:
-        """Who holds `name` now. Cancel-safe: yes."""
-        ...

@@ -19,7 +19,6 @@ from streamd.cluster.bus import (
     Admission,
     Batch,
     Draft,
-    Lease,
     Pulse,
     PulseReport,
     RoomMemory,
@@ -89,7 +88,7 @@ class _Room:
 
 
 class InProcessBus:
-    """RoomBus and Leases for one process. Several gateways may share one, as nodes of a test share Redis."""
+    """RoomBus for one process. Several gateways may share one, as nodes of a test share Redis."""
 
     def __init__(self, *, clock: Clock, log_events: int = 2_000, log_age_ms: int = 600_000) -> None:
         self._clock = clock
@@ -99,8 +98,6 @@ class InProcessBus:
         self._listeners: dict[str, list[Callable[[Batch], None]]] = {}
         self._idents: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
         self._tats: OrderedDict[tuple[str, str], int] = OrderedDict()
-        self._leases: dict[str, tuple[Lease, int]] = {}
-        self._fence = 0
 
     def _room(self, name: str) -> _Room:
         room = self._rooms.get(name)
@@ -233,37 +230,3 @@ class InProcessBus:
 
     def on_return(self, call: Callable[[], None]) -> None:
         """Never called: there are no breaks."""
-
-    async def claim(self, name: str, holder: str, *, ttl_ms: int, force: bool = False) -> Lease | None:
-        """See Leases."""
-        now_ms = self._clock.now_ms()
-        held = self._leases.get(name)
-        if held is not None and held[1] > now_ms and not force:
-            if held[0].holder != holder:
-                return None
-            self._leases[name] = (held[0], now_ms + ttl_ms)
-            return held[0]
-        self._fence += 1
-        lease = Lease(name, holder, self._fence)
-        self._leases[name] = (lease, now_ms + ttl_ms)
-        return lease
-
-    async def renew(self, lease: Lease, *, ttl_ms: int) -> bool:
-        """See Leases."""
-        held = self._leases.get(lease.name)
-        now_ms = self._clock.now_ms()
-        if held is None or held[0] != lease or held[1] <= now_ms:
-            return False
-        self._leases[lease.name] = (lease, now_ms + ttl_ms)
-        return True
-
-    async def release(self, lease: Lease) -> None:
-        """See Leases."""
-        held = self._leases.get(lease.name)
-        if held is not None and held[0] == lease:
-            del self._leases[lease.name]
-
-    async def holder(self, name: str) -> Lease | None:
-        """See Leases."""
-        held = self._leases.get(name)
-        return held[0] if held is not None and held[1] > self._clock.now_ms() else None

@@ -183,24 +183,3 @@ for i = 2, #ARGV, 2 do
   if ARGV[i + 1] == '0' then redis.call('DEL', ident) else redis.call('SET', ident, ARGV[i + 1], 'PX', ARGV[1]) end
 end
 """
-
-# KEYS: lease, fence. ARGV: holder, ttl ms, force.
-CLAIM: Final = """
-local held = redis.call('HMGET', KEYS[1], 'holder', 'fence')
-if held[1] and ARGV[3] == '0' then
-  if held[1] ~= ARGV[1] then return false end
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  return held[2]
-end
-local fence = tostring(redis.call('INCR', KEYS[2]))
-redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'fence', fence)
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return fence
-"""
-
-# KEYS: lease. ARGV: fence, ttl ms (0 to release).
-RENEW: Final = """
-if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 0 end
-if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 1
-"""

@@ -6,12 +6,14 @@ where a column asks for it (`tables.ascii_key`), a too long value is an error an
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -74,12 +76,25 @@ def prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     try:
         # Readers and the one writer do not wait for each other; NORMAL is durable across a crash of the process.
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}")
+        _write_ahead(cursor)
+        cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute("PRAGMA foreign_keys = ON")
     finally:
         cursor.close()
+
+
+def _write_ahead(cursor: DBAPICursor) -> None:
+    """The file remembers its mode. Of two that change a new file's at once, SQLite refuses one without any waiting."""
+    give_up_s = time.monotonic() + SQLITE_BUSY_TIMEOUT_MS / 1_000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "is locked" not in str(error) or time.monotonic() >= give_up_s:
+                raise
+            time.sleep(0.01)
 
 
 # MySQL: cannot connect, no such host, gone away, lost in mid-query; a lock that was waited for in vain, a deadlock.

@@ -48,7 +48,7 @@ def ascii_key(length: int) -> TypeEngine[str]:
 
 
 # A unique constraint that ends in the primary key is an index: made in the one statement that makes the table.
-_INNODB: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_default_charset": "utf8mb4"}
+INNODB: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_default_charset": "utf8mb4"}
 
 rooms = Table(
     "rooms",
@@ -79,7 +79,7 @@ rooms = Table(
     Column("chat", JSON(), nullable=True),
     UniqueConstraint("slug"),
     UniqueConstraint("stream_key_hash"),
-    **_INNODB,
+    **INNODB,
 )
 
 users = Table(
@@ -105,7 +105,7 @@ users = Table(
     Column("disabled_at_ms", BigInteger(), nullable=True),
     UniqueConstraint("name"),
     UniqueConstraint("phone_index", "id"),
-    **_INNODB,
+    **INNODB,
 )
 
 refresh_tokens = Table(
@@ -124,7 +124,22 @@ refresh_tokens = Table(
     UniqueConstraint("token_hash"),
     UniqueConstraint("family", "id"),
     UniqueConstraint("user_id", "id"),
-    **_INNODB,
+    **INNODB,
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("id", identity, primary_key=True, autoincrement=True),
+    # By whom one was known: wechat.
+    Column("provider", ascii_key(16), nullable=False),
+    # Keyed hash of what the provider calls the person.
+    Column("subject_index", ascii_key(64), nullable=False),
+    Column("user_id", BigInteger(), ForeignKey("users.id"), nullable=False),
+    Column("created_at_ms", BigInteger(), nullable=False),
+    UniqueConstraint("provider", "subject_index"),
+    UniqueConstraint("user_id", "id"),
+    **INNODB,
 )
 
 room_members = Table(
@@ -136,7 +151,7 @@ room_members = Table(
     Column("role", ascii_key(16), nullable=False),
     Column("added_at_ms", BigInteger(), nullable=False),
     UniqueConstraint("user_id", "room_id"),
-    **_INNODB,
+    **INNODB,
 )
 
 invitations = Table(
@@ -155,7 +170,7 @@ invitations = Table(
     Column("revoked_at_ms", BigInteger(), nullable=True),
     UniqueConstraint("token_hash"),
     UniqueConstraint("room_id", "id"),
-    **_INNODB,
+    **INNODB,
 )
 
 audit_log = Table(
@@ -174,7 +189,7 @@ audit_log = Table(
     # HMAC over the hash before and everything above.
     Column("hash", ascii_key(64), nullable=False),
     UniqueConstraint("room", "seq"),
-    **_INNODB,
+    **INNODB,
 )
 
 # One row: the last entry. Whoever appends changes it first, and so holds the others off until it commits.
@@ -184,7 +199,7 @@ audit_head = Table(
     Column("id", Integer(), primary_key=True, autoincrement=False),
     Column("seq", BigInteger(), nullable=False),
     Column("hash", ascii_key(64), nullable=False),
-    **_INNODB,
+    **INNODB,
 )
 
 stored_answers = Table(
@@ -200,7 +215,7 @@ stored_answers = Table(
     Column("claimed_at_ms", BigInteger(), nullable=False),
     Column("expires_at_ms", BigInteger(), nullable=False),
     UniqueConstraint("expires_at_ms", "key"),
-    **_INNODB,
+    **INNODB,
 )
 
 pictures = Table(
@@ -212,7 +227,7 @@ pictures = Table(
     Column("height", Integer(), nullable=False),
     Column("jpeg", Blob(), nullable=False),
     Column("created_at_ms", BigInteger(), nullable=False),
-    **_INNODB,
+    **INNODB,
 )
 
 danmaku = Table(
@@ -236,7 +251,16 @@ danmaku = Table(
     UniqueConstraint("room", "at_ms", "id"),
     UniqueConstraint("room", "message_id", "id"),
     UniqueConstraint("at_ms", "id"),
-    **_INNODB,
+    **INNODB,
+)
+
+# One row: the newest list. Two who replace the same one meet at the key.
+site_words = Table(
+    "site_words",
+    metadata,
+    Column("version", BigInteger(), primary_key=True, autoincrement=False),
+    Column("words", JSON(), nullable=False),
+    **INNODB,
 )
 
 sanctions = Table(
@@ -251,5 +275,5 @@ sanctions = Table(
     Column("reason", String(200), nullable=False),
     # Public id of who imposed it.
     Column("imposed_by", ascii_key(64), nullable=False),
-    **_INNODB,
+    **INNODB,
 )

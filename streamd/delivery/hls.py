@@ -17,17 +17,19 @@ from __future__ import annotations
 import gzip
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from aiohttp import web
+from prometheus_client.core import CounterMetricFamily, Metric
 
 from hls_packager.model import Epoch
 from hls_packager.origin import Origin
-from hls_packager.store import Rendering, SegmentStore
+from hls_packager.rendering import Rendering
+from hls_packager.store import SegmentStore
 from streamd.clock import Clock
 from streamd.delivery.prebuilt import PLAYLIST, Prebuilt, head
 from streamd.delivery.refusal import refusal
@@ -49,6 +51,14 @@ class RoomLookup(Protocol):
 
     async def exists(self, room: str) -> bool:
         """Whether there is a room of that name."""
+        ...
+
+
+class Mirrors(Protocol):
+    """Programmes that other workers make."""
+
+    async def hls(self, room: str) -> bool:
+        """See that the origin has the store of such a room; False where there is none. Cancel-safe: yes."""
         ...
 
 
@@ -135,7 +145,7 @@ def shield_ms(epoch: Epoch) -> int:
 
 
 class HlsDelivery:
-    """See the module's promise. `answers` counts answers by status."""
+    """See the module's promise. `answers` counts what was answered: kind and status."""
 
     def __init__(
         self,
@@ -144,13 +154,15 @@ class HlsDelivery:
         rooms: RoomLookup,
         clock: Clock,
         watch: WatchCheck | None = None,
+        mirrors: Mirrors | None = None,
         address_of: Callable[[web.Request], str] = _remote,
         settings: HlsDeliverySettings | None = None,
     ) -> None:
-        self.answers: Counter[int] = Counter()
+        self.answers: Counter[tuple[str, int]] = Counter()
         self._origin = origin
         self._rooms = rooms
         self._watch = watch
+        self._mirrors = mirrors
         self._address_of = address_of
         self._clock = clock
         self._settings = settings or HlsDeliverySettings()
@@ -177,28 +189,31 @@ class HlsDelivery:
             asked = read_query(request.rel_url.raw_query_string)
             room = request.match_info["room"]
             await self._admit(request, room)
-            # Of an ended programme only those who watch it hear: they reload its media playlists.
-            going_on = [store for store in self._origin.renditions(room) if store.ended_ms is None]
-            await self._until_playable(going_on[0] if going_on else None, room)
+            await self._until_playable(await self._going_on(room), room)
         except StreamdError as error:
-            return self._refuse(error)
+            return self._refuse("index", error)
         text = self._origin.multivariant(room, query=asked.query) or ""
         compress = _takes_gzip(request.headers.get("Accept-Encoding", ""))
         body = _compressed(text) if compress else text.encode()
-        return self._answer(request, (body,), PLAYLIST, _MULTIVARIANT, compressed=compress)
+        return self._answer("index", request, (body,), PLAYLIST, _MULTIVARIANT, compressed=compress)
 
     async def _playlist(self, request: web.Request) -> web.StreamResponse:
         try:
             asked = read_query(request.rel_url.raw_query_string)
             store = await self._store(request)
             cache_control = await self._wait(store, asked)
+            if store.is_withdrawn:  # another worker has the programme now: it goes on in that one's mirror
+                store = await self._store(request)
+                cache_control = await self._wait(store, asked)
+            if not store.playable:  # its owner has just changed, and the new one has nothing yet
+                raise UnavailableError("the programme is about to go on", retry_after_ms=1_000)
         except StreamdError as error:
-            return self._refuse(error)
+            return self._refuse("playlist", error)
         rendering = store.rendering(skip=asked.skip, query=asked.query)
         compress = _takes_gzip(request.headers.get("Accept-Encoding", ""))
         persistent = self._persistent(request)
         wire = self._on_the_wire(rendering, cache_control, compressed=compress, persistent=persistent)
-        self.answers[200] += 1
+        self.answers["playlist", 200] += 1
         return Prebuilt(wire, persistent=persistent, patience_ms=self._settings.slow_reader_ms)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
@@ -209,9 +224,9 @@ class HlsDelivery:
             store = await self._store(request)
             chunks = await self._media(store, name)
         except StreamdError as error:
-            return self._refuse(error)
+            return self._refuse("media", error)
         content_type = "video/mp4" if store.has_video else "audio/mp4"
-        return self._answer(request, chunks, content_type, _FOREVER)
+        return self._answer(request.match_info["file"].partition("-")[0], request, chunks, content_type, _FOREVER)
 
     # --- what is asked for ---
 
@@ -223,11 +238,25 @@ class HlsDelivery:
         if watch is not None and not watch.is_public(room):
             await self._admit(request, room)
         store = self._origin.find(room, match["rendition"])
+        if store is None and await self._going_on(room) is not None:
+            store = self._origin.find(room, match["rendition"])
         if store is not None and store.playable:
+            store.requests += 1
             return store
         if store is None and self._origin.renditions(room):
             raise NotFoundError(f"room {room} has no rendition {match['rendition']}", fix="take one from index.m3u8")
         return await self._until_playable(store, room)
+
+    async def _going_on(self, room: str) -> SegmentStore | None:
+        """A programme of the room, made here or mirrored. Of an ended one only those who watch it still hear."""
+        for _ in range(2):
+            for store in self._origin.renditions(room):
+                if store.ended_ms is None:
+                    store.requests += 1
+                    return store
+            if self._mirrors is None or self._closing or not await self._mirrors.hls(room):
+                break
+        return None
 
     async def _admit(self, request: web.Request, room: str) -> None:
         if self._watch is not None:
@@ -262,7 +291,7 @@ class HlsDelivery:
         if self._closing:
             patience_ms = 0
         if await store.wait_for(msn=asked.msn, part=asked.part, timeout_ms=patience_ms):
-            return f"public, max-age={6 * epoch.target_duration_s}"
+            return f"public, max-age={epoch.cached_s}"
         if shielded or self._closing:
             return _NO_STORE
         raise UnavailableError(
@@ -331,6 +360,7 @@ class HlsDelivery:
 
     def _answer(
         self,
+        kind: str,
         request: web.Request,
         chunks: Sequence[bytes],
         content_type: str,
@@ -347,13 +377,20 @@ class HlsDelivery:
             gzip=compressed,
             persistent=persistent,
         )
-        self.answers[200] += 1
+        self.answers[kind, 200] += 1
         return Prebuilt((first, *chunks), persistent=persistent, patience_ms=self._settings.slow_reader_ms)
 
-    def _refuse(self, error: StreamdError) -> web.StreamResponse:
+    def _refuse(self, kind: str, error: StreamdError) -> web.StreamResponse:
         answer = refusal(error)
-        self.answers[answer.status] += 1
+        self.answers[kind, answer.status] += 1
         return answer
+
+    def collect(self) -> Iterable[Metric]:
+        """For `Metrics.collect_from`."""
+        family = CounterMetricFamily("streamd_hls_answers", "Answers to HLS players", labels=("kind", "status"))
+        for (kind, status), count in self.answers.items():
+            family.add_metric((kind, str(status)), count)
+        return (family,)
 
     def _http_date(self) -> str:
         second = self._clock.utc_ms() // 1_000

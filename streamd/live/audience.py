@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamd.live.stream import LiveStream
+from streamd.live.playable import Playable
 from streamd.media.frames import EncodedFrame
 from streamd.media.ports import Viewer, WireFormat
 from streamd.media.tracks import Track
@@ -76,7 +76,7 @@ class Audience:
 
     def __init__(
         self,
-        stream: LiveStream,
+        stream: Playable,
         wire: WireFormat,
         *,
         audio: bool,

@@ -4,7 +4,7 @@ A worker that seats a publisher claims the stream and is given an epoch, larger 
 before. Whoever acts on a stream for others (relays, playlists in shared storage) names the epoch, so that a worker
 that lost its claim and does not know it yet is recognised as late ("fencing").
 
-Here: the protocol, and the directory of a single worker. Its sibling for many workers speaks to Redis.
+Here: the protocol, and the directory of a single worker. Its sibling for many workers is `shared_directory`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamd.clock import Clock
+from streamd.cluster.register import NO_NUMBERS, Numbers, Ownership
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +23,13 @@ class Claim:
     room: str
     worker: str
     epoch: int
+    numbers: Numbers = NO_NUMBERS  # what its playlists may begin with, at least
+    before: Ownership | None = None  # the other worker that owned it until now
+    unheard: bool = False  # made while the register was away: nobody can learn of it there
 
 
 class Directory(Protocol):
-    """Who owns what. Claims of the worker that asks; a newer claim wins over an older one."""
+    """Claims of the worker that asks; a newer claim wins over an older one."""
 
     async def claim(self, room: str) -> Claim:
         """Own `room` from now on, with a larger epoch than ever before, also where this worker owns it already.
@@ -37,10 +41,6 @@ class Directory(Protocol):
 
     async def release(self, claim: Claim) -> None:
         """Own it no more. A claim that has been superseded is left alone. Cancel-safe: yes."""
-        ...
-
-    async def owner(self, room: str) -> Claim | None:
-        """Who owns `room` now. Cancel-safe: yes."""
         ...
 
 
@@ -63,4 +63,5 @@ class InProcessDirectory:
             del self._claims[claim.room]
 
     async def owner(self, room: str) -> Claim | None:
+        """Who owns `room` now."""
         return self._claims.get(room)

@@ -20,7 +20,7 @@ from streamd.clock import Clock
 from streamd.errors import InvalidError, LimitedError, NotFoundError, UnavailableError
 from streamd.live.audience import Audience, AudienceSettings, Seat, Tally
 from streamd.live.hub import Hub
-from streamd.live.stream import LiveStream
+from streamd.live.playable import Playable
 from streamd.media.frames import EncodedFrame
 from streamd.media.ports import Playback, PlayRequest, Viewer, WireFormat
 from streamd.media.tracks import Track
@@ -37,6 +37,14 @@ class PlayCheck(Protocol):
 
         Raises NotFoundError (no such room, without `retry_after_ms`), ForbiddenError, LimitedError, UnavailableError.
         """
+        ...
+
+
+class Mirrors(Protocol):
+    """Streams that other workers own."""
+
+    async def stream(self, room: str) -> Playable | None:
+        """The mirror of a stream, made if there is none; None where nobody else owns one. Cancel-safe: yes."""
         ...
 
 
@@ -66,6 +74,7 @@ class FanOut:
         log: Log,
         timers: Timers,
         settings: AudienceSettings | None = None,
+        mirrors: Mirrors | None = None,
     ) -> None:
         self._hub = hub
         self._check = check
@@ -73,7 +82,8 @@ class FanOut:
         self._log = log
         self._timers = timers
         self._settings = settings or AudienceSettings()
-        self._streams: dict[LiveStream, StreamFanOut] = {}
+        self._mirrors = mirrors
+        self._streams: dict[Playable, StreamFanOut] = {}
         self._tallies: dict[str, Tally] = {}
         self._closed = False
 
@@ -87,7 +97,9 @@ class FanOut:
                 "Nothing is left to play", why="both audio and video are turned off", fix="leave one of them on"
             )
         await self._check.check(request)
-        stream = self._hub.find(request.room)
+        stream: Playable | None = self._hub.find(request.room)
+        if stream is None and self._mirrors is not None and not self._closed:
+            stream = await self._mirrors.stream(request.room)
         self._refuse(request, stream)
         assert stream is not None
         fanout = self._streams.get(stream)
@@ -104,9 +116,7 @@ class FanOut:
 
     def viewers(self, room: str) -> int:
         """How many watch a room's continuous streams in this worker."""
-        stream = self._hub.find(room)
-        fanout = self._streams.get(stream) if stream is not None else None
-        return fanout.viewers() if fanout is not None else 0
+        return sum(fanout.viewers() for stream, fanout in self._streams.items() if stream.room == room)
 
     def close(self) -> None:
         """Shut down: every viewer is written a clean end. Idempotent."""
@@ -134,7 +144,7 @@ class FanOut:
                 drops.add_metric([name, reason], count)
         return viewers, came, size, skips, drops
 
-    def _refuse(self, request: PlayRequest, stream: LiveStream | None) -> None:
+    def _refuse(self, request: PlayRequest, stream: Playable | None) -> None:
         if self._closed:
             raise UnavailableError("This node is shutting down", fix="connect again", code="draining")
         if stream is None:
@@ -172,7 +182,7 @@ class StreamFanOut:
 
     def __init__(
         self,
-        stream: LiveStream,
+        stream: Playable,
         *,
         clock: Clock,
         log: Log,

@@ -14,6 +14,10 @@ to the proof: the gate watches the holder for `proof_ms`. A holder that keeps se
 seated. So a single encoder, however often it reconnects, waits at most `proof_ms` and is never refused: it does not
 send on the connection that it left. Three contested takeovers are free, so that whoever was started last wins.
 
+Where the room belongs to another worker, that one's gate is asked first (`Elsewhere`): it applies the same rules to the
+newcomer, and hands over how often the room was contested. So two encoders fight in vain across workers too, and the
+programme yields everywhere. An owner that does not answer is no owner any more.
+
 The synthetic programme (principal or encoder named `programme`) yields to every real encoder, never takes over from
 one, and comes back once the encoder has stopped cleanly or its grace time has run out.
 """
@@ -22,12 +26,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from streamd.clock import Clock
 from streamd.errors import ConflictError, LimitedError, UnavailableError
+from streamd.live.directory import Claim
 from streamd.live.hub import Hub
 from streamd.live.stream import LiveStream, Source, StreamState
 from streamd.media.frames import EncodedFrame
@@ -69,6 +74,34 @@ class KeyCheck(Protocol):
         ...
 
 
+class Elsewhere(Protocol):
+    """The owners on other workers."""
+
+    async def challenge(self, room: str, *, synthetic: bool) -> Sequence[int]:
+        """May a newcomer here take `room`? Returns how many milliseconds ago it was contested lately, each time.
+
+        Nothing where no other worker owns the room, or where its owner cannot be reached. Raises what its owner refuses
+        with (ConflictError, LimitedError). Cancel-safe: yes.
+        """
+        ...
+
+    def seated(self, claim: Claim) -> None:
+        """A publisher has its seat here: tell `claim.before`. Never blocks."""
+        ...
+
+
+class NobodyElse:
+    """Implements `Elsewhere` for a node that is one worker."""
+
+    async def challenge(self, room: str, *, synthetic: bool) -> Sequence[int]:
+        """Nobody was asked."""
+        del room, synthetic
+        return ()
+
+    def seated(self, claim: Claim) -> None:
+        """There is nobody to tell."""
+
+
 class StreamGate:
     """See the module's promise. Implements `PublishGate`."""
 
@@ -81,6 +114,7 @@ class StreamGate:
         log: Log,
         settings: GateSettings | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._hub = hub
         self._keys = keys
@@ -88,6 +122,7 @@ class StreamGate:
         self._log = log
         self._settings = settings or GateSettings()
         self._sleep = sleep
+        self._elsewhere = elsewhere or NobodyElse()
         self._holders: dict[str, _Held] = {}
         self._contests: dict[str, _Contest] = {}
         self._cuts = 0
@@ -104,6 +139,9 @@ class StreamGate:
             )
             self._refuse_programme(grant.room, source)
             await self._prove(grant.room)
+            if self._hub.find(grant.room) is None:
+                ages_ms = await self._elsewhere.challenge(grant.room, synthetic=_is_synthetic(source))
+                self._take_over_contests(grant.room, ages_ms)
             stream = await self._hub.open(grant.room)
             # From here on nothing waits, so nothing can come between the decision and the seat.
             try:
@@ -128,6 +166,32 @@ class StreamGate:
         self._contests.pop(room, None)
         if held is not None:
             self._evict(held, reason)
+
+    async def challenge(self, room: str, *, synthetic: bool) -> list[int]:
+        """A newcomer on another worker wants `room`, which is ours: the other side of `Elsewhere.challenge`.
+
+        Raises ConflictError, LimitedError. Cancel-safe: yes.
+        """
+        source = Source(protocol="", encoder="", peer="", principal=PROGRAMME if synthetic else "")
+        self._refuse_programme(room, source)
+        await self._prove(room)
+        held = self._holders.get(room)
+        if held is not None and not synthetic and held.contestable(self._settings.alive_ms):
+            self._note_contest(room)
+        contest = self._contests.get(room)
+        return contest.ages_ms(self._clock.now_ms()) if contest is not None else []
+
+    def give_up(self, room: str, *, epoch: int) -> None:
+        """Another worker owns `room` with `epoch`: let go of it, unless our claim is newer. Idempotent."""
+        stream = self._hub.find(room)
+        if stream is None or stream.claim.epoch >= epoch:
+            return
+        held = self._holders.pop(room, None)
+        if held is not None:
+            held.open = False
+        self._hub.hand_over(stream)
+        if held is not None:
+            self._evict(held, "replaced")
 
     def drain(self) -> None:
         """The node is about to stop: admit nobody any more, send every encoder away ("shutdown"). They come back."""
@@ -207,10 +271,18 @@ class StreamGate:
         )
         if previous is not None:
             self._evict(previous, "replaced")
+        if stream.publications == 1:
+            self._elsewhere.seated(stream.claim)
         return held
 
-    def _note_contest(self, room: str) -> None:
-        now_ms, settings = self._clock.now_ms(), self._settings
+    def _take_over_contests(self, room: str, ages_ms: Sequence[int]) -> None:
+        if ages_ms:
+            self._contests.pop(room, None)  # what was known here is in what the owner knows
+        for age_ms in ages_ms:
+            self._note_contest(room, age_ms=age_ms)
+
+    def _note_contest(self, room: str, *, age_ms: int = 0) -> None:
+        now_ms, settings = self._clock.now_ms() - age_ms, self._settings
         over = [name for name, contest in self._contests.items() if contest.over(now_ms, settings)]
         for name in over:
             del self._contests[name]
@@ -291,6 +363,10 @@ class _Contest:
     def __init__(self, keep: int) -> None:
         self._at_ms: deque[int] = deque(maxlen=keep)
         self.hold_until_ms = 0
+
+    def ages_ms(self, now_ms: int) -> list[int]:
+        """How long ago each of them was, oldest first."""
+        return [now_ms - at_ms for at_ms in self._at_ms]
 
     def note(self, now_ms: int) -> None:
         self._at_ms.append(now_ms)

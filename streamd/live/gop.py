@@ -11,6 +11,9 @@ Bounds and what happens at them:
 
 from __future__ import annotations
 
+from streamd.errors import NotFoundError
+from streamd.media.bits import BitstreamError
+from streamd.media.elementary import elementary_stream
 from streamd.media.frames import EncodedFrame
 
 
@@ -65,3 +68,16 @@ class GopCache:
         if self._bytes > self._limit_bytes or len(frames) > self._limit_frames:
             self.reset()
             self.overflows += 1
+
+
+def newest_key_frame(gop: GopCache) -> tuple[str, bytes]:
+    """What a still is made of, as `elementary_stream` gives it. Raises NotFoundError where there is none yet."""
+    try:
+        return elementary_stream(gop.frames[0])
+    except (IndexError, BitstreamError) as error:
+        raise NotFoundError(
+            "there is no still of this room",
+            why="no whole picture has come yet, or it has only sound",
+            fix="try again in a moment",
+            code="no_still",
+        ) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from streamd.live.advice import Advice, Reading, advise
 from streamd.live.stream import ExtraTrack, LiveStream, StreamState
@@ -88,6 +88,18 @@ class StreamHealth:
     def as_dict(self) -> dict[str, object]:
         """Plain dicts and lists, ready for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> StreamHealth:
+        """What `as_dict` was made of, after a journey as JSON."""
+        video, audio = said["video"], said["audio"]
+        parts = {
+            "video": VideoHealth(**video) if video is not None else None,
+            "audio": AudioHealth(**audio) if audio is not None else None,
+            "tracks": tuple(ExtraTrackHealth(**track) for track in said["tracks"]),
+            "warnings": tuple(Advice(**advice) for advice in said["warnings"]),
+        }
+        return cls(**{**said, **parts})
 
 
 class _Sample(NamedTuple):

@@ -60,7 +60,7 @@ class Hub:
     """See the module's promise.
 
     `sinks` makes what takes every frame of a new stream (the HLS packager); `on_fact` is called synchronously and must
-    not block.
+    not block; `on_moved` is told of a room that another worker has taken, before its sinks see the end.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Hub:
         settings: HubSettings | None = None,
         sinks: Callable[[LiveStream], Sequence[FrameSink]] = lambda _stream: (),
         on_fact: Callable[[StreamFact], None] = lambda _fact: None,
+        on_moved: Callable[[str], None] = lambda _room: None,
     ) -> None:
         self._clock = clock
         self._directory = directory
@@ -79,6 +80,7 @@ class Hub:
         self._settings = settings or HubSettings()
         self._make_sinks = sinks
         self._on_fact = on_fact
+        self._on_moved = on_moved
         self._streams: dict[str, LiveStream] = {}
         self._samplers: dict[str, HealthSampler] = {}
         self._to_release: list[Claim] = []
@@ -141,22 +143,16 @@ class Hub:
         """The programme is over, whatever grace was left. Its claim is released by `run` or `close`."""
         if self._streams.get(stream.room) is not stream:
             return
-        del self._streams[stream.room]
-        del self._samplers[stream.room]
-        self._despite_sinks(stream, stream.end)
-        self._gone.add(stream)
+        self._forget(stream, reason)
         self._to_release.append(stream.claim)
         if stream.publications:
             self._tell(stream, Turn.ENDED, reason)
-            self._log.info(
-                "live.stream_ended",
-                room=stream.room,
-                reason=reason,
-                seconds=(self._clock.now_ms() - stream.started_ms) // 1_000,
-                publications=stream.publications,
-                video_frames=stream.video.frames,
-                audio_frames=stream.audio.frames,
-            )
+
+    def hand_over(self, stream: LiveStream) -> None:
+        """Another worker has the programme now: for viewers it goes on, so nobody is told that it ended."""
+        if self._streams.get(stream.room) is stream:
+            self._on_moved(stream.room)
+            self._forget(stream, "moved")
 
     def health(self, room: str) -> StreamHealth | None:
         """What a host is shown; None where nothing is live."""
@@ -232,6 +228,22 @@ class Hub:
         return streams, frames, size, repairs, overflows
 
     # --- inside ---
+
+    def _forget(self, stream: LiveStream, reason: str) -> None:
+        del self._streams[stream.room]
+        del self._samplers[stream.room]
+        self._despite_sinks(stream, stream.end)
+        self._gone.add(stream)
+        if stream.publications:
+            self._log.info(
+                "live.stream_ended",
+                room=stream.room,
+                reason=reason,
+                seconds=(self._clock.now_ms() - stream.started_ms) // 1_000,
+                publications=stream.publications,
+                video_frames=stream.video.frames,
+                audio_frames=stream.audio.frames,
+            )
 
     def _refuse_too_many(self) -> None:
         if len(self._streams) >= self._settings.max_streams:

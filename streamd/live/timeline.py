@@ -43,6 +43,7 @@ _LONGEST_STEP_US = 1_000_000  # more than this between two frames of a track wan
 _FALL_BACK_US = 500_000  # less than this backwards is reordering and rounding, more is another clock
 _SLACK_MS = 500  # how much faster than any before it a frame may have travelled
 _TOGETHER_US = 1_000_000  # how far apart tracks are that belong together
+_STRAGGLER_US = 3_000_000  # sound that late, while pictures keep their clock, was mixed in out of order
 _LATE_START_US = 3_000_000  # how far behind the others a new track may start
 _LONGEST_CTS_TICKS = 5 * VIDEO_TIMESCALE_HZ
 _RESYNC_FRAMES = 2
@@ -333,6 +334,10 @@ class TimelineRepair:
             at_ms = (dts + clock.offset) * 1_000 // clock.hz
             if ahead > 0 and self._wall.explains(at_ms, now_utc_ms, slack_ms=_SLACK_MS):
                 self.repairs["source_gap"] += 1
+            elif self._is_straggler(clock, ahead):
+                clock.left_out += clock.step
+                self.repairs["audio_overlap"] += 1
+                return None
             elif self._rejoin(clock, rescale(dts, clock.hz, _US), now_utc_ms):
                 self.repairs["timestamp_jump_forward" if ahead > 0 else "timestamp_jump_back"] += 1
         elif ahead > 0:
@@ -349,3 +354,18 @@ class TimelineRepair:
         clock.use(clock.offset_us + (expected - at) * _US // clock.hz)
         self.repairs["audio_resync"] += 1
         return expected
+
+    def _is_straggler(self, clock: _Clock, ahead: int) -> bool:
+        """Whether sound that fell back did so alone: another track goes on under the same mapping.
+
+        Where late and punctual sound alternate, each of the late frames would be a jump to a mapping of its own, and
+        each of the punctual ones a gap after it: the sound would run away from the pictures. When it was the source's
+        clock that fell back, the other track notices within a frame, and has another mapping by then.
+        """
+        if not -_STRAGGLER_US * clock.hz <= ahead * _US < 0 or clock.left_out + clock.step > clock.fall_back:
+            return False
+        head_us = clock.end_us - _TOGETHER_US
+        return any(
+            other is not clock and other.running and other.offset_us == clock.offset_us and other.end_us > head_us
+            for other in self._clocks.values()
+        )

@@ -60,6 +60,10 @@ class Metrics:
             buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
         )
 
+        self.tasks = Gauge(
+            "streamd_tasks", "asyncio tasks alive now: grows without end where one is never ended", registry=registry
+        )
+
     def collect_from(self, read: Callable[[], Iterable[Metric]]) -> None:
         """Ask `read` for metric families at every scrape."""
         self.registry.register(_Reader(read))

@@ -65,6 +65,11 @@ async def test_answer_is_forgotten_after_a_day(accounts: Accounts, clock: FakeCl
     handle, _ = await claim(accounts)
     await accounts.answers.keep(handle, DONE)
     clock.advance(KEEP_MS)
+    assert (await claim(accounts))[1] is None
+    with pytest.raises(UnavailableError):
+        await claim(accounts)
+    clock.advance(KEEP_MS)
     assert (await claim(accounts, key="k2"))[1] is None
+    assert not await accounts.answers.forget(clock.utc_ms() + 1)
     assert handle not in await rows(engine, "stored_answers")
     assert (await claim(accounts))[1] is None

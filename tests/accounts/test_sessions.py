@@ -45,6 +45,16 @@ async def test_one_who_signed_in_is_known_by_the_token(accounts: Accounts, alice
     assert alice.expires_in_ms == 15 * 60_000
 
 
+async def test_one_person_on_many_devices_at_once_trips_over_nobody(accounts: Accounts, alice: Tokens) -> None:
+    """Each begins, and each goes on: they change rows of one account in one moment."""
+    begun = await asyncio.gather(*(accounts.sessions.begin(alice.user) for _ in range(12)))
+    assert len({tokens.refresh_token for tokens in begun}) == 12
+    for _ in range(3):
+        begun = await asyncio.gather(*(accounts.sessions.refresh(tokens.refresh_token) for tokens in begun))
+    for tokens in begun:
+        assert (await who(accounts, tokens)).user == alice.user
+
+
 async def test_wrong_password_unknown_and_impossible_names_are_told_the_same(accounts: Accounts, alice: Tokens) -> None:
     said = set()
     for name, password in [

@@ -119,6 +119,34 @@ async def test_cover_is_made_anew_bounded_and_shown(stage: Stage, client: Client
     assert (await body_of(client, "GET", ROOM))[1]["cover"] is None
 
 
+async def test_cover_is_taken_from_what_is_on_air(stage: Stage, client: Client) -> None:
+    headers = await stage.sign_in("assistant")
+    assert (await body_of(client, "POST", f"{ROOM}/cover/frame", headers=headers))[0] == 404
+    stage.programme.still = picture("JPEG", (640, 360))
+    status, cover = await body_of(client, "POST", f"{ROOM}/cover/frame", headers=headers)
+    assert (status, cover["cover"]) == (200, (await body_of(client, "GET", ROOM))[1]["cover"])
+    answer = await client.get("/live/demo/cover.jpg")
+    assert Image.open(io.BytesIO(await answer.read())).size == (640, 360)
+    assert stage.programme.asked == []
+
+
+async def test_room_without_a_cover_shows_what_is_on_air(stage: Stage, client: Client) -> None:
+    assert (await client.get("/live/demo/cover.jpg")).status == 404
+    stage.programme.still = picture("JPEG", (640, 360))
+    answer = await client.get("/live/demo/cover.jpg")
+    assert (answer.status, await answer.read()) == (200, stage.programme.still)
+    assert answer.headers["Cache-Control"] == "public, max-age=30"
+    again = await client.get("/live/demo/cover.jpg", headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status == 304
+
+
+async def test_room_for_those_with_a_token_shows_nothing_of_its_programme(stage: Stage, client: Client) -> None:
+    await stage.accounts.playback.set_access("demo", "signed")
+    stage.programme.still = picture("JPEG", (640, 360))
+    assert (await client.get("/live/demo/cover.jpg")).status == 404
+    assert stage.programme.asked == []
+
+
 async def test_cover_holds_nothing_of_the_picture_but_the_picture(stage: Stage, client: Client) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Camera of somebody"

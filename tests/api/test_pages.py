@@ -74,3 +74,22 @@ async def test_missing_build_is_explained_and_appears_without_a_restart(rooms: R
         folder.mkdir()
         (folder / "index.html").write_text("here", encoding="utf-8")
         assert await (await client.get("/watch/demo")).text() == "here"
+
+
+async def test_dead_link_shows_people_the_page_and_programs_the_problem(rooms: Rooms, dist: Path) -> None:
+    async with serve(rooms, dist=dist) as client:
+        page = await client.get("/wach/demo", headers={"Accept": "text/html,*/*;q=0.8"})
+        assert (page.status, page.content_type) == (404, "text/html")
+        assert "id=app" in await page.text()
+        assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+        for path, accept in [("/wach/demo", "application/json"), ("/api/v1/nothing", "text/html")]:
+            answer = await client.get(path, headers={"Accept": accept})
+            assert (answer.status, (await answer.json())["code"]) == (404, "address_unknown")
+
+
+async def test_pages_may_load_what_the_site_serves_and_nothing_else(rooms: Rooms, dist: Path) -> None:
+    async with serve(rooms, dist=dist) as client:
+        policy = (await client.get("/")).headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "connect-src 'self' wss://live.example.com;" in policy

@@ -31,6 +31,11 @@ async def test_wrong_password_is_401_and_the_seventh_try_429(stage: Stage, clien
     assert answers[0][1]["code"] == "credentials"
 
 
+async def test_signing_in_by_a_provider_that_is_not_set_up_says_so(client: Client) -> None:
+    status, problem = await body_of(client, "POST", f"{SESSIONS}/wechat", json={"code": "x"})
+    assert (status, problem["code"]) == (404, "provider_unknown")
+
+
 async def test_refresh_rotates_and_reuse_ends_the_session(stage: Stage, client: Client) -> None:
     _, first = await body_of(client, "POST", SESSIONS, json={"name": "viewer", "password": PASSWORD})
     refresh = f"{SESSIONS}/refresh"
@@ -128,3 +133,30 @@ async def test_invitation_by_link_makes_a_member_once_and_can_be_taken_back(stag
         (None, True),
         ("viewer", False),
     ]
+
+
+async def test_administrators_look_through_the_accounts_page_by_page(stage: Stage, client: Client) -> None:
+    admin = await stage.sign_in("admin")
+    names: list[str] = []
+    cursor = ""
+    while True:
+        status, page = await body_of(client, "GET", f"{USERS}?limit=3&cursor={cursor}", headers=admin)
+        assert status == 200
+        names += [user["name"] for user in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = page["next_cursor"]
+    assert names == ["admin", "assistant", "host", "moderator", "rival", "viewer"]
+    for query, found in [("search=AS", ["assistant"]), ("role=host", ["host", "rival"]), ("search=%25", [])]:
+        _, page = await body_of(client, "GET", f"{USERS}?{query}", headers=admin)
+        assert [user["name"] for user in page["items"]] == found, query
+
+
+async def test_administrator_gives_a_new_password_and_every_session_ends(stage: Stage, client: Client) -> None:
+    admin, viewer = await stage.sign_in("admin"), await stage.sign_in("viewer")
+    status, made = await body_of(client, "POST", f"{USERS}/viewer/password", headers=admin)
+    assert (status, made["name"], len(made["password"]) >= 16) == (200, "viewer", True)
+    assert (await body_of(client, "GET", f"{USERS}/me", headers=viewer))[0] == 401
+    assert (await body_of(client, "POST", SESSIONS, json=made))[0] == 200
+    own = await body_of(client, "POST", f"{USERS}/admin/password", headers=admin)
+    assert (own[0], own[1]["code"]) == (409, "own_account")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -17,7 +17,13 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    # A camera that draws a clock and a microphone that beeps, for pages that go live.
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
+
+# Until what is expected is there: how long that takes says how busy the machine is.
+expect.set_options(timeout=20_000)
 
 
 # Not for the session: while it is open an event loop runs in this thread, and asynchronous tests could not.

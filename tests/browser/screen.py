@@ -71,8 +71,12 @@ class Screen:
 
 
 @contextmanager
-def watching(browser: Browser, url: str, *, width: int = 1280, height: int = 800) -> Iterator[Screen]:
-    context = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB")
+def watching(
+    browser: Browser, url: str, *, width: int = 1280, height: int = 800, ignores_certificate: bool = False
+) -> Iterator[Screen]:
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, locale="en-GB", ignore_https_errors=ignores_certificate
+    )
     try:
         page = context.new_page()
         page.add_init_script(STRIP)

@@ -202,30 +202,6 @@ async def test_messages_are_admitted_once_and_within_limits_charged_all_or_none(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_lease_has_one_holder_and_a_growing_fence(kind: str) -> None:
-    async with a_bus(kind) as bus:
-        one = await bus.claim("stream:demo", "node-a", ttl_ms=5_000)
-        assert one is not None
-        assert await bus.claim("stream:demo", "node-b", ttl_ms=5_000) is None
-        assert await bus.claim("stream:demo", "node-a", ttl_ms=5_000) == one
-        assert await bus.holder("stream:demo") == one
-        two = await bus.claim("stream:demo", "node-b", ttl_ms=5_000, force=True)
-        assert two is not None
-        assert two.fence > one.fence
-        assert await bus.renew(one, ttl_ms=5_000) is False
-        await bus.release(one)
-        assert await bus.renew(two, ttl_ms=5_000) is True
-        await bus.release(two)
-        assert await bus.holder("stream:demo") is None
-        three = await bus.claim("stream:demo", "node-a", ttl_ms=30)
-        assert three is not None
-        assert three.fence > two.fence
-        await asyncio.sleep(0.06)
-        assert await bus.renew(three, ttl_ms=30) is False
-        assert await bus.claim("stream:demo", "node-b", ttl_ms=5_000) is not None
-
-
-@pytest.mark.parametrize("kind", KINDS)
 async def test_event_that_is_too_large_is_refused_before_it_is_numbered(kind: str) -> None:
     async with a_bus(kind) as bus:
         with pytest.raises(InvalidError):

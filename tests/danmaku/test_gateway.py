@@ -10,7 +10,7 @@ import pytest
 
 from danmaku.conduct import ChatSettings, Sanction
 from danmaku.gateway import kick
-from danmaku.moderation import Word
+from danmaku.moderation import Word, WordList
 from danmaku.session import WebSocketSession
 from danmaku.settings import RoomSettings
 from danmaku.socket import TransportSettings
@@ -152,6 +152,25 @@ async def test_slow_mode_holds_the_audience_and_not_the_staff() -> None:
         await host.close()
 
 
+async def test_words_of_the_site_are_for_hosts_too_and_come_on_top_of_the_rooms() -> None:
+    everywhere = WordList([Word("骗子", "block"), Word("坑", "mask")])
+    async with room_node(site_words=lambda: everywhere) as node:
+        await node.gateway.set_chat("demo", ChatSettings(words=(Word("丑", "mask"),)))
+        joined = [await RawClient.join(node.port, token=token) for token in ("alice", "ann/host", "root/admin")]
+        alice, host, admin = joined
+        assert (await alice.call("danmaku", say("骗 子")))["code"] == "blocked_word"
+        assert (await host.call("danmaku", say("骗子")))["code"] == "blocked_word"
+        assert (await admin.call("danmaku", say("no 骗子 here")))["ok"] is True
+        assert (await alice.call("danmaku", say("丑坑货", "a1")))["ok"] is True
+        assert (await host.call("danmaku", say("丑坑货", "h1")))["ok"] is True
+        shown: dict[str, str] = {}
+        while len(shown) < 3:
+            shown |= {message["id"]: message["text"] for message in await alice.event("danmaku")}
+        assert (shown["a1"], shown["h1"]) == ("**货", "丑*货")
+        for client in joined:
+            await client.close()
+
+
 async def test_words_are_blocked_masked_or_held_and_the_sender_learns_which() -> None:
     async with room_node() as node:
         words = (Word("坏", "block"), Word("丑", "mask"), Word("加微信", "hold"))
@@ -163,9 +182,12 @@ async def test_words_are_blocked_masked_or_held_and_the_sender_learns_which() ->
         assert (await alice.call("danmaku", say("加 微 信 x", "held-1")))["code"] == "held"
         [held] = await node.gateway.held("demo")
         assert held["text"] == "加 微 信 x"
+        # The acknowledgement was lost, and the client asks again: it is still one message.
+        assert (await alice.call("danmaku", say("加 微 信 x", "held-1")))["code"] == "held"
+        assert len(await node.gateway.held("demo")) == 1
         await node.gateway.review("demo", "held-1", show=True)
         assert (await alice.event("danmaku"))[0]["id"] == "held-1"
-        with pytest.raises(InvalidError):
+        with pytest.raises(NotFoundError):
             await node.gateway.review("demo", "held-1", show=True)
         await alice.close()
 
@@ -210,6 +232,22 @@ async def test_banned_person_hears_why_before_the_door_closes_and_does_not_come_
         kicked = await RawClient.join(node.port, token="bob")
         assert 50_000 < kicked.refusal["data"]["retry_after_ms"] <= 60_000
         for client in (alice, bob, again, kicked):
+            await client.close()
+
+
+async def test_ban_of_an_address_leaves_those_in_who_run_the_show() -> None:
+    async with room_node() as node:
+        host = await RawClient.join(node.port, token="h/host")
+        guest = await RawClient.join(node.port)
+        await node.gateway.sanction("demo", Sanction(user_id="address:127.0.0.1", kind="ban"))
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await guest.idle(3)
+        again = await RawClient.join(node.port)
+        assert again.refusal["data"]["code"] == "banned"
+        assert (await host.call("danmaku", say("still here")))["ok"] is True
+        back = await RawClient.join(node.port, token="h/host")
+        assert back.refusal is None
+        for client in (host, guest, again, back):
             await client.close()
 
 

@@ -34,7 +34,7 @@ def message(number: int, **changes: object) -> SpokenMessage:
 
 
 async def test_messages_come_back_in_order_and_only_those_that_were_shown(engine: AsyncEngine) -> None:
-    history = DanmakuHistory(engine=engine, clock=FakeClock())
+    history = DanmakuHistory(engine=engine)
     for number in range(1_203):
         history.add(message(number, status="unshown" if number % 3 == 0 else "shown"))
     history.add(message(5_000, room="other"))
@@ -50,7 +50,7 @@ async def test_messages_come_back_in_order_and_only_those_that_were_shown(engine
 
 
 async def test_export_loses_nothing_when_many_share_a_millisecond(engine: AsyncEngine) -> None:
-    history = DanmakuHistory(engine=engine, clock=FakeClock())
+    history = DanmakuHistory(engine=engine)
     for number in range(1_100):
         history.add(message(number, at_ms=1_800_000_000_000))
     await history.flush()
@@ -58,7 +58,7 @@ async def test_export_loses_nothing_when_many_share_a_millisecond(engine: AsyncE
 
 
 async def test_marks_change_what_became_of_messages(engine: AsyncEngine) -> None:
-    history = DanmakuHistory(engine=engine, clock=FakeClock())
+    history = DanmakuHistory(engine=engine)
     for number in range(4):
         history.add(message(number))
     history.mark("demo", ["m1", "m2"], "retracted")
@@ -68,19 +68,19 @@ async def test_marks_change_what_became_of_messages(engine: AsyncEngine) -> None
     assert [row["message_id"] for row in rows] == ["m0", "m3"]
 
 
-async def test_rows_beyond_the_retention_are_deleted_and_no_others(engine: AsyncEngine) -> None:
-    clock = FakeClock(utc_ms=1_800_000_000_000 + 10 * DAY_MS)
-    history = DanmakuHistory(engine=engine, clock=clock, retention_days=5)
-    for number in range(1_500):
+async def test_what_was_said_long_ago_is_forgotten_in_steps(engine: AsyncEngine) -> None:
+    history = DanmakuHistory(engine=engine)
+    for number in range(1_200):
         history.add(message(number))
-    history.add(message(1, at_ms=clock.utc_ms() - 4 * DAY_MS, seq=9_999))
+    history.add(message(1, at_ms=1_800_000_000_000 + DAY_MS, seq=9_999))
     await history.flush()
-    await history._sweep()
+    before_ms = 1_800_000_000_000 + DAY_MS
+    assert [await history.forget(before_ms) for _ in range(3)] == [True, True, False]
     assert [row["seq"] async for row in history.export("demo")] == [9_999]
 
 
 async def test_database_that_is_away_costs_nothing_but_time(engine: AsyncEngine) -> None:
-    history = DanmakuHistory(engine=engine, clock=FakeClock())
+    history = DanmakuHistory(engine=engine)
     async with engine.begin() as connection:
         await connection.execute(text("ALTER TABLE danmaku RENAME TO away"))
     history.add(message(1))
@@ -98,7 +98,7 @@ async def test_database_that_is_away_costs_nothing_but_time(engine: AsyncEngine)
 
 
 async def test_full_queue_loses_the_newest_and_counts_them(engine: AsyncEngine) -> None:
-    history = DanmakuHistory(engine=engine, clock=FakeClock())
+    history = DanmakuHistory(engine=engine)
     for number in range(20_010):
         history.add(message(number))
     assert history.lost == 10
@@ -122,7 +122,7 @@ async def test_sanctions_outlive_the_process_until_they_end_or_are_lifted(engine
 
 
 async def test_what_is_said_in_a_room_is_kept_with_what_became_of_it(engine: AsyncEngine) -> None:
-    history = DanmakuHistory(engine=engine, clock=FakeClock())
+    history = DanmakuHistory(engine=engine)
     async with room_node(archive=history) as node:
         alice = await RawClient.join(node.port, token="alice")
         for n in range(3):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import random
 import socket
 import struct
 from contextlib import suppress
 
+import aiohttp
 import pytest
 
 from danmaku.fanout import Member
@@ -108,7 +110,10 @@ async def test_silent_member_is_ended_and_one_that_answers_stays() -> None:
     settings = RoomSettings(transport=TransportSettings(ping_interval_ms=200))
     async with room_node(settings=settings) as node:
         silent, polite = await RawClient.join(node.port), await RawClient.join(node.port)
-        await polite.idle(0.9)
+        async with asyncio.timeout(10):
+            while stats(node) != (1, 0):
+                await polite.idle(0.05)
+        await polite.idle(0.5)
         assert stats(node) == (1, 0)
         assert node.gateway.wheel.timeouts == 1
         await silent.close()
@@ -254,3 +259,42 @@ async def test_node_that_closes_sends_everybody_away_in_time_and_takes_nobody_in
         assert late.refusal["data"]["code"] == "busy"
         await late.close()
         raw.close()
+
+
+async def test_poller_that_asks_again_and_again_what_it_missed_is_told_ten_times_and_then_to_wait() -> None:
+    async with room_node() as node, aiohttp.ClientSession() as http:
+        base = f"{node.url}/socket.io/?EIO=4&transport=polling"
+        async with http.get(base) as answer:
+            sid = json.loads((await answer.text())[1:])["sid"]
+        url = f"{base}&sid={sid}"
+        await (await http.post(url, data='40{"room":"demo"}')).read()
+        await until(lambda: node.gateway.entrance.joins == 1)
+        for n in range(100):
+            await node.gateway.publish("demo", "notice", {"n": n, "text": "x" * 200})
+        table = node.gateway.tables.get("demo")
+        assert table is not None
+        link, before = node.gateway.server.links[sid], node.gateway.server.links[sid].backlog_bytes()
+        asks = [f'42{n}["sync",{{"epoch":"{table.line.room.epoch}","seq":0}}]' for n in range(100)]
+        async with http.post(url, data="\x1e".join(asks)) as answer:
+            assert answer.status == 200
+        # Ten answers of some 25 KB, and ninety refusals of a hundred bytes.
+        assert link.backlog_bytes() - before < 400_000
+        text = ""
+        while '"code":"rate_user"' not in text:
+            async with http.get(url) as answer:
+                text += await answer.text()
+        assert text.count('"recovered":true,"epoch"') == 10
+
+
+async def test_poller_that_sends_too_many_packets_is_ended_as_a_web_socket_is() -> None:
+    async with room_node() as node, aiohttp.ClientSession() as http:
+        base = f"{node.url}/socket.io/?EIO=4&transport=polling"
+        async with http.get(base) as answer:
+            sid = json.loads((await answer.text())[1:])["sid"]
+        url = f"{base}&sid={sid}"
+        await (await http.post(url, data='40{"room":"demo"}')).read()
+        storm = "\x1e".join(['42["like",{"count":1}]'] * 120)
+        async with asyncio.timeout(10):
+            statuses = [(await http.post(url, data=storm)).status for _ in range(4)]
+        assert statuses[-1] == 400
+        await until(lambda: node.gateway.server.connections == 0)

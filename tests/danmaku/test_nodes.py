@@ -8,12 +8,15 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from danmaku.alone import with_whole_log
 from danmaku.conduct import ChatSettings, Sanction
 from danmaku.settings import RoomSettings
+from streamd.cluster.bus import A, Draft
 from tests.support.redis import RedisServer, redis_server
 from tests.support.rooms import RawClient, RoomNode, redis_nodes
 
@@ -317,3 +320,17 @@ async def test_ledger_of_ten_thousand_events_over_two_nodes_with_stalled_readers
         assert stats.shed_here[0] == 0
         for ledger in (*ledgers, stalled):
             ledger.transport.abort()
+
+
+async def test_more_than_a_tail_is_read_of_a_log_that_reaches_back_to_its_beginning() -> None:
+    """A minute without Redis in a busy shop is more batches than a room begins with."""
+    async with redis_server() as server, redis_nodes(server.url) as [(_, bus), _]:
+        for n in range(1, 701):
+            draft = Draft(A, "notice", b'"n":%d}' % n)
+            await bus.append("busy", (draft,), taken=1, batch_id=f"x:{n}", min_seq=0, at_ms=n)
+        memory = await bus.recall("busy")
+        assert len(memory.batches) < 700
+        whole = await with_whole_log(bus, "busy", memory)
+        assert [batch.first for batch in whole.batches] == list(range(1, 701))
+        shorter = await with_whole_log(bus, "busy", replace(memory, seq=600))
+        assert shorter.batches[-1].last == 600

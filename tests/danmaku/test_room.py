@@ -183,3 +183,28 @@ def test_node_that_begins_late_knows_what_the_others_know() -> None:
     assert second.snapshot() == first.snapshot()
     assert second.since("e1", 4, now_ms=0) == first.since("e1", 4, now_ms=0)
     assert second.since("e1", 3, now_ms=0) is None
+
+
+def snapshot(room: Room) -> dict[str, object]:
+    seen: dict[str, object] = json.loads(room.snapshot() + b"}")
+    return seen
+
+
+def test_room_that_opens_shows_the_card_that_the_catalogue_knows() -> None:
+    room = fresh()
+    room.set_facts(title="T", live=False, card={"version": 7, "at_ms": 5, "product": {"title": "茶"}})
+    assert snapshot(room)["card"] == {"seq": 0, "version": 7, "at_ms": 5, "product": {"title": "茶"}}
+    room.apply(batch(room, card("Cup", 8)))
+    assert snapshot(room)["card"] == {"seq": 1, "version": 8, "product": {"title": "Cup"}}
+
+
+def test_card_that_the_line_told_or_took_away_is_newer_than_the_catalogues() -> None:
+    known = {"version": 7, "product": {"title": "old"}}
+    room = fresh()
+    room.apply(batch(room, card("new", 8)))
+    shown = snapshot(room)["card"]
+    room.set_facts(title="T", live=False, card=known)
+    assert snapshot(room)["card"] == shown
+    room.apply(batch(room, card(None, 9)))
+    room.set_facts(title="T", live=False, card=known)
+    assert snapshot(room)["card"] is None

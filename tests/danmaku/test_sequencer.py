@@ -16,7 +16,7 @@ from danmaku.room import Entry, Room
 from danmaku.sequencer import Line
 from danmaku.tick import encode_rest
 from streamd.clock import SystemClock
-from streamd.cluster.bus import INTERNAL, A, Batch, C, Draft, Pulse
+from streamd.cluster.bus import INTERNAL, A, B, Batch, C, Draft, Pulse
 from streamd.cluster.in_process import InProcessBus
 from streamd.errors import UnavailableError
 from tests.danmaku.test_fanout import FakeLink, packets_of
@@ -70,6 +70,7 @@ class Node:
 
     def __init__(self, bus: MoodyBus, name: str, group: asyncio.TaskGroup) -> None:
         self.internal: list[Entry] = []
+        self.states: list[Draft] = []
         self.positions: list[tuple[str, int, bool]] = []
         count = iter(range(1, 10_000))
         spawn: Callable[[Coroutine[Any, Any, None]], object] = group.create_task
@@ -87,6 +88,9 @@ class Node:
 
     def on_internal(self, line: Line, entry: Entry) -> None:
         self.internal.append(entry)
+
+    def on_state(self, line: Line, draft: Draft) -> None:
+        self.states.append(draft)
 
     def on_position(self, line: Line, *, after_seq: int, recovered: bool) -> None:
         self.positions.append((line.room.epoch, after_seq, recovered))
@@ -252,12 +256,68 @@ async def test_bus_that_lost_its_memory_gets_the_state_back() -> None:
         assert not one.line.is_alone
 
 
+@pytest.mark.parametrize("speaks", [True, False])
+async def test_bus_that_lost_its_memory_brings_what_others_said_meanwhile_once(speaks: bool) -> None:
+    """Also to a node where nobody spoke, which did not notice that the bus was away."""
+    async with asyncio.TaskGroup() as group:
+        bus = MoodyBus()
+        one, two = Node(bus, "one", group), Node(bus, "two", group)
+        await one.line.open()
+        await two.line.open()
+        await one.say(0)
+        await settle()
+        bus.is_away = True
+        await one.say(1)
+        await one.say(2)
+        if speaks:
+            await two.say(100)
+        bus._rooms.clear()
+        bus.is_away = False
+        bus.holds = []  # what is published while they come back is heard later
+        one.line.rejoin_soon()
+        await settle()
+        two.line.rejoin_soon()
+        await settle()
+        for deliver, batch in bus.holds:
+            deliver(batch)
+        bus.holds = None
+        await settle()
+        await one.say(3)
+        await settle()
+        assert one.line.room.epoch == two.line.room.epoch
+        assert [n for _, n in one.heard()] == [0, 1, 2, *([100] if speaks else []), 3]
+        assert [n for _, n in two.heard()] == [0, *([100] if speaks else []), 1, 2, 3]
+        assert two.positions[-1][2] is False
+
+
+async def test_long_time_without_the_bus_is_bounded_and_keeps_facts_longer_than_chatter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("danmaku.alone._MAX_BATCHES", 4)
+    monkeypatch.setattr("danmaku.alone._MAX_PRECIOUS", 6)
+    async with asyncio.TaskGroup() as group:
+        bus = MoodyBus()
+        one, two = Node(bus, "one", group), Node(bus, "two", group)
+        await one.line.open()
+        await two.line.open()
+        bus.is_away = True
+        for n in range(10):
+            await one.say(n, cls=(C, A, C, B)[n % 4])
+        bus.is_away = False
+        one.line.rejoin_soon()
+        await settle()
+        await one.say(10)
+        await settle()
+        assert [n for _, n in one.heard()] == list(range(11))
+        assert [n for _, n in two.heard()] == [0, 1, 2, 3, 5, 7, 10]
+
+
 async def test_quiet_room_is_told_at_once_and_a_busy_one_in_ticks() -> None:
     async with asyncio.TaskGroup() as group:
         bus = MoodyBus()
         one = Node(bus, "one", group)
         await one.line.open()
-        one.line._pace = Pace(short_ms=40, long_ms=40)
+        one.line._pace = Pace(short_ms=40, long_ms=40, rush_ms=40)
         numbers: list[int] = []
         for n in range(200):
             payload = {"n": n}
@@ -269,12 +329,37 @@ async def test_quiet_room_is_told_at_once_and_a_busy_one_in_ticks() -> None:
         assert len(one.link.writes) < 140
 
 
+async def test_what_many_nodes_say_in_a_busy_room_is_written_once_an_interval_and_class_a_at_once() -> None:
+    async with asyncio.TaskGroup() as group:
+        bus = MoodyBus()
+        one = Node(bus, "one", group)
+        await one.line.open()
+        one.line._pace = Pace(quiet_per_s=0, short_ms=60, long_ms=60, rush_ms=60)
+
+        async def elsewhere(number: int, cls: int) -> None:
+            draft = Draft(cls, "notice", encode_rest({"n": number}))
+            await bus.append("demo", [draft], taken=1, batch_id=f"{number % 7}:{number}", min_seq=0, at_ms=0)
+
+        for number in range(100):
+            await elsewhere(number, C)
+            await asyncio.sleep(0.003)
+        assert len(one.link.writes) < 20
+        told = len(one.heard())
+        await elsewhere(100, A)
+        assert one.heard() == [(n + 1, n) for n in range(101)], told
+        await elsewhere(101, C)
+        assert await one.say(102, cls=C) == 103
+        assert one.heard() == [(n + 1, n) for n in range(103)]
+        assert one.line.repairs == 0
+
+
 def test_pace_grows_with_rate_and_crowd_and_never_beats_the_writing() -> None:
     pace = Pace()
     assert pace.interval_ms(0, 10) == 0
     assert pace.interval_ms(4, 1_000) == 20
     assert pace.interval_ms(10, 100) == 50
-    assert pace.interval_ms(100, 100) == 100
+    assert pace.interval_ms(30, 100) == 100
+    assert pace.interval_ms(100, 100) == 150
     assert pace.interval_ms(100, 6_000) == 200
     assert pace.precious_interval_ms(100) == 20
     assert pace.precious_interval_ms(10_000) == 100

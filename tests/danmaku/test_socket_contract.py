@@ -1,4 +1,7 @@
-"""Every private or undocumented name that `danmaku.socket` relies on. When one fails, a library has changed."""
+"""Every private or undocumented name that `danmaku.socket`, `polling` and `upgrade` rely on.
+
+When one fails, a library has changed.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,14 @@ def test_overridden_handlers_are_the_ones_registered() -> None:
             return None
 
     assert Server(async_mode="aiohttp").eio.handlers["message"].__func__ is Server._handle_eio_message
+
+
+def test_engine_takes_the_names_of_sessions_from_a_method() -> None:
+    class Engine(engineio.AsyncServer):
+        def generate_id(self) -> str:
+            return f"here.{super().generate_id()}"
+
+    assert Engine(async_mode="aiohttp").generate_id().startswith("here.")
 
 
 async def test_engine_session_has_the_state_that_an_upgrade_changes() -> None:
@@ -168,3 +179,20 @@ async def test_aiohttp_hands_a_connection_over_and_forgets_it() -> None:
     assert [task for task in asyncio.all_tasks() if "RequestHandler" in repr(task)] == []
     writer.close()
     await runner.cleanup()
+
+
+def test_engine_answers_a_post_by_a_method_that_is_overridden() -> None:
+    engine = engineio.AsyncServer(async_mode="aiohttp")
+    assert engine._ok()["response"] == b"OK"
+    assert list(inspect.signature(engine._ok).parameters) == ["packets", "headers", "jsonp_index"]
+
+
+async def test_engine_announces_a_session_by_a_packet_whose_data_is_a_mapping() -> None:
+    seen: list[object] = []
+    engine = engineio.AsyncServer(async_mode="aiohttp", ping_interval=0.05)  # the answer is the first ping, then
+    engine.on("connect", lambda sid, _environ: seen.append(engine.sockets[sid].queue.get_nowait()))
+    await engine._handle_connect({}, "polling")
+    [opening] = seen
+    assert isinstance(opening, eio_packet.Packet)
+    assert opening.packet_type == eio_packet.OPEN
+    assert {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"} == set(opening.data)

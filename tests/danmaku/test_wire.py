@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 
 import engineio.packet
@@ -15,8 +14,7 @@ from danmaku import wire
 from danmaku.errors import WireError
 
 
-def masked(payload: bytes, opcode: int = wire.TEXT, *, final: bool = True, mask: bytes | None = None) -> bytes:
-    mask = os.urandom(4) if mask is None else mask
+def masked(payload: bytes, opcode: int = wire.TEXT, *, final: bool = True, mask: bytes = b"\x37\xfa\x21\x3d") -> bytes:
     head = bytes(((0x80 if final else 0) | opcode,))
     size = len(payload)
     if size < 126:

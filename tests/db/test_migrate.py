@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from streamd.db.engine import open_engine, ping
 from streamd.db.migrate import SCRIPTS, downgrade, missing, upgrade
-from streamd.db.tables import metadata, rooms
+from streamd.db.schema import metadata
+from streamd.db.tables import rooms
 from streamd.errors import SettingsError, UnavailableError
 from tests.support.mariadb import MariaDb
 from tests.support.ports import free_port

@@ -509,11 +509,11 @@ async def test_viewers_that_come_and_go_leave_nothing_not_even_for_the_cycle_col
             await until(lambda: stage.viewers() == 0)
             await until(lambda: stage.delivery._viewers == set())
             await asyncio.sleep(0.05)
-            left = Counter(type(each).__name__ for each in gc.get_objects())
+            left = Counter(type(each) for each in gc.get_objects())
         finally:
             gc.enable()
-    assert left[ConnectionViewer.__name__] == 0
-    assert left[Seat.__name__] == 0
+    assert left[ConnectionViewer] == 0
+    assert left[Seat] == 0
 
 
 async def test_shutdown_ends_every_play_cleanly_and_at_once() -> None:

@@ -490,4 +490,4 @@ async def test_answers_are_counted(site: Site) -> None:
     site.begin().segments(1)
     await site.get(PLAYLIST)
     await site.get(PLAYLIST + "?_HLS_part=1")
-    assert site.hls.answers == {200: 1, 400: 1}
+    assert site.hls.answers == {("playlist", 200): 1, ("playlist", 400): 1}

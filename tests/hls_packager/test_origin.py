@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+
+import pytest
 
 from hls_packager.model import Cadence, HlsSettings
 from hls_packager.origin import Origin
@@ -122,3 +125,43 @@ def test_the_multivariant_playlist_waits_for_something_playable() -> None:
     text = origin.multivariant("room")
     assert text is not None
     assert "source/media.m3u8" in text
+
+
+def test_what_another_worker_learned_of_a_room_is_known_at_once() -> None:
+    learned = Cadence(frame=Fraction(1_001, 30_000), constant=True, gop_ms=2_002, has_video=True, has_audio=True)
+    there, here = made(FakeClock(utc_ms=START_MS)), made(FakeClock(utc_ms=START_MS))
+    there.open("room").cadence = learned
+    told = there.cadence("room")
+    assert told == learned
+    assert here.cadence("room") is None
+    assert here.open("room", cadence=Cadence.from_text(told.text())).cadence == learned
+    here.close("room", "source")
+    newer = replace(learned, gop_ms=4_004)
+    assert here.open("room", cadence=newer).cadence == newer
+    assert here.cadence("room") == newer
+
+
+@pytest.mark.parametrize(
+    "cadence",
+    [
+        Cadence(frame=Fraction(1, 30), constant=True, gop_ms=2_000, has_video=True, has_audio=True),
+        Cadence(frame=Fraction(1_001, 60_000), constant=False, gop_ms=None, has_video=True, has_audio=False),
+        Cadence(frame=Fraction(1_024, 48_000), constant=True, gop_ms=None, has_video=False, has_audio=True),
+        Cadence(frame=Fraction(1), constant=False, gop_ms=1, has_video=True, has_audio=False),
+    ],
+)
+def test_cadence_survives_being_put_into_words(cadence: Cadence) -> None:
+    assert " " not in cadence.text()
+    assert Cadence.from_text(cadence.text()) == cadence
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "1/30", "0/30,constant,0,v", "1/0,constant,0,v", "1/30,constant,0,", "-1/30,constant,0,v"),
+        *("1/30,often,0,v", "1/30,constant,0,va,new", f"{10**9}/1,constant,0,v", "1/30,constant,x,v"),
+        "1/30,constant,0,av",
+    ],
+)
+def test_words_of_another_version_teach_nothing(text: str) -> None:
+    assert Cadence.from_text(text) is None

@@ -99,7 +99,9 @@ def test_what_does_not_exist_is_not_there(offer: Offer) -> None:
 
 
 def test_removed_segments_stay_as_long_as_the_longest_playlist_that_listed_them(offer: Offer) -> None:
-    offer.segments(11)
+    offer.segments(10)
+    offer.store.rendering()
+    offer.segments(1)
     assert names(offer.store)[0] == f"seg-{offer.first + 1}.m4s"
     assert offer.store.segment(offer.first) is not None
     offer.segments(10)
@@ -109,10 +111,19 @@ def test_removed_segments_stay_as_long_as_the_longest_playlist_that_listed_them(
     assert offer.store.part(offer.first, 0) is None
 
 
-def test_retention_can_be_set() -> None:
-    offer = Offer(settings=HlsSettings(retain_removed_ms=1_000))
-    offer.segments(13)
+def test_a_stream_that_nobody_watches_holds_nothing_but_its_window(offer: Offer) -> None:
+    offer.segments(11)
     assert offer.store.segment(offer.first) is None
+    assert offer.store.segment(offer.first + 1) is not None, "listed"
+
+
+def test_once_no_playlist_can_be_in_use_any_more_removed_segments_go_at_once(offer: Offer) -> None:
+    offer.segments(10)
+    offer.store.rendering()
+    offer.segments(18)  # 36 s: a cache may have handed the playlist out for 12 of them, and it is used for 24 more
+    assert offer.store._leaving, "just so"
+    offer.segments(1)
+    assert not offer.store._leaving
 
 
 def test_memory_is_accounted_and_bounded(offer: Offer) -> None:

@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.interop.live import playlist, stream, wait_on_air, wait_playlist
+from tests.support.certificates import self_signed
 from tests.support.encoder import clip, decode_errors, probe, pushing, pushing_enhanced
+from tests.support.ports import free_port
 from tests.support.server import RunningServer, start_server
 from tests.support.web import eventually, get
 
@@ -153,6 +156,23 @@ def test_audio_only_and_video_only_are_programmes_too(server: RunningServer, roo
             heard = {"audio"} if audio else {"audio", "video"}
             assert set(probe(f"{server.http_url}/live/{name}/index.m3u8")) == heard
         server.end_programme(name)
+
+
+def test_ffmpeg_pushes_and_pulls_by_rtmps(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    port = free_port()
+    settings = {
+        "STREAMD_RTMPS_PORT": str(port),
+        "STREAMD_RTMPS_CERT": str(certificate),
+        "STREAMD_RTMPS_KEY": str(key),
+    }
+    with start_server(tmp_path, env=settings) as secured:
+        address = f"rtmps://127.0.0.1:{port}/live"
+        with pushing(f"{address}/demo-key", clip()):
+            wait_on_air(secured.http_url)
+            wait_playlist(secured.http_url, segments=2)
+            for seen in (probe(f"{address}/demo", seconds=2), probe(f"{secured.http_url}/live/demo.flv", seconds=2)):
+                assert (seen["video"]["codec_name"], seen["audio"]["codec_name"]) == ("h264", "aac")
 
 
 def test_obs_default_keyframe_interval_is_told_to_the_host(server: RunningServer, room: dict[str, str]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,9 @@ def test_metrics_speak_of_the_stream(tmp_path: Path) -> None:
             what="the stream is counted",
         )
         assert "streamd_loop_lag_seconds_count" in page
+        tasks = re.search(r"^streamd_tasks(?:\{.*\})? ([\d.]+)$", page, re.MULTILINE)
+        assert tasks is not None
+        assert float(tasks.group(1)) >= 5
         assert page.endswith("# EOF\n")
 
 
@@ -130,12 +135,14 @@ def test_descriptor_limit_is_raised_to_what_is_allowed(tmp_path: Path) -> None:
         assert soft == hard
 
 
-def test_killed_node_takes_its_programme_with_it(tmp_path: Path) -> None:
+def test_killed_node_takes_programme_and_sandbox_with_it(tmp_path: Path) -> None:
     with start_server(tmp_path, args=["--demo"]) as server:
         wait_on_air(server.http_url, seconds=20)
-        (child,) = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(encoding="ascii").split()
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(encoding="ascii").split()
+        assert len(children) == 2
         server.kill()
-        eventually(lambda: _is_running(int(child)), lambda running: not running, what="the child has ended")
+        for child in children:
+            eventually(partial(_is_running, int(child)), lambda running: not running, what="the child has ended")
 
 
 def _is_running(pid: int) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from tests.interop.live import playlist, stream, wait_on_air, wait_playlist
 from tests.support.encoder import clip, pushing
-from tests.support.server import start_server
+from tests.support.server import RunningServer, start_server
 from tests.support.web import Answer, eventually, get
 
 DEMO = ["--demo", "--no-programme"]
@@ -82,6 +82,7 @@ def test_hostile_connections_cost_nothing_lasting_and_harm_no_stream(tmp_path: P
         rtmp, http = urlsplit(server.rtmp_url), urlsplit(server.http_url)
         assert rtmp.hostname is not None
         assert http.hostname is not None
+        wait_until_painted(server)
         _round(rtmp.hostname, rtmp.port, count=200)  # what is allocated once is allocated now
         before_rss = resident_bytes(server.pid)
         before_msn = playlist(server.http_url)
@@ -125,6 +126,12 @@ def _round(host: str, port: int, *, count: int) -> None:
         connection.close()
 
 
+def wait_until_painted(server: RunningServer) -> None:
+    """The demo draws its goods' pictures in the first seconds, which takes memory of its own."""
+    address = f"{server.http_url}/api/v1/rooms/demo/products"
+    eventually(lambda: get(address).json()["items"], lambda items: all(each["image"] for each in items), seconds=40)
+
+
 def resident_bytes(pid: int) -> int:
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -134,8 +141,36 @@ def open_descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def test_ten_thousand_connections_that_never_speak_cost_little_and_harm_no_stream(tmp_path: Path) -> None:
+    with start_server(tmp_path, args=DEMO) as server, pushing(f"{server.rtmp_url}/demo-key", clip()):
+        wait_on_air(server.http_url)
+        before_msn = wait_playlist(server.http_url, segments=2).last_msn
+        wait_until_painted(server)
+        port = urlsplit(server.rtmp_url).port
+        descriptors = open_descriptors(server.pid)
+        before_rss = resident_bytes(server.pid)
+        # From a hundred addresses: what one address may hold is bounded far below.
+        silent = [
+            socket.create_connection(("127.0.0.1", port), 5, (f"127.0.1.{i % 100 + 1}", 0)) for i in range(10_000)
+        ]
+        try:
+            held = open_descriptors(server.pid) - descriptors
+            assert held < 5_000, "the rest was turned away"
+            assert resident_bytes(server.pid) - before_rss < 48 * 1024 * 1024
+            eventually(
+                lambda: playlist(server.http_url),
+                lambda p: p is not None and p.last_msn > before_msn + 1,
+                what="the stream goes on",
+            )
+        finally:
+            for connection in silent:
+                connection.close()
+        eventually(lambda: open_descriptors(server.pid), lambda n: n < 60, seconds=20, what="descriptors given back")
+
+
 def test_ten_thousand_stream_names_are_refused_and_forgotten(tmp_path: Path) -> None:
     with start_server(tmp_path, args=DEMO) as server:
+        wait_until_painted(server)
         for index in range(200):
             get(f"{server.http_url}/live/warm-up-{index}.flv")
         before = resident_bytes(server.pid)

@@ -9,7 +9,7 @@ from streamd.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from streamd.live.audience import AudienceSettings
 from streamd.live.directory import InProcessDirectory
 from streamd.live.fanout import FanOut
-from streamd.live.gate import GateSettings, Grant, StreamGate
+from streamd.live.gate import Elsewhere, GateSettings, Grant, StreamGate
 from streamd.live.hub import Hub, HubSettings, StreamFact
 from streamd.live.stream import LiveStream
 from streamd.media.frames import EncodedFrame
@@ -213,6 +213,7 @@ class Stage:
         gate: GateSettings | None = None,
         audience: AudienceSettings | None = None,
         sinks: Callable[[LiveStream], Sequence[FrameSink]] | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.log = SilentLog()
@@ -234,7 +235,13 @@ class Stage:
             on_fact=self.facts.append,
         )
         self.gate = StreamGate(
-            hub=self.hub, keys=self.keys, clock=self.clock, log=log, settings=gate, sleep=self._sleep
+            hub=self.hub,
+            keys=self.keys,
+            clock=self.clock,
+            log=log,
+            settings=gate,
+            sleep=self._sleep,
+            elsewhere=elsewhere,
         )
         self.fanout = FanOut(
             hub=self.hub, check=self.rooms, clock=self.clock, log=log, timers=self.timers, settings=audience

@@ -321,6 +321,23 @@ def test_small_step_back_of_the_clock_is_overlap_and_not_a_jump() -> None:
     assert timeline.repairs["audio_overlap"] > 0
 
 
+@pytest.mark.parametrize("late_ms", [300, 600, 800, 1_500, 2_500])
+def test_late_sound_among_punctual_sound_does_not_run_away_from_the_pictures(late_ms: int) -> None:
+    """An encoder whose sound was late is in time again, and mixes what is left of the late sound into the other."""
+    timeline = begun()
+    video, audio = play(
+        timeline,
+        [
+            *pictures(VIDEO, end_ms=30_000),
+            *sound(AUDIO, end_ms=30_000, arrival=lambda t: t + (late_ms if 10_000 < t < 20_000 else 0)),
+        ],
+    )
+    assert increasing(audio)
+    assert sync_error_ms(video, audio) < 1.5
+    assert timeline.repairs["timestamp_jump_back"] == 0
+    assert timeline.repairs["audio_overlap"] > 0
+
+
 def test_pause_of_the_source_stays_a_gap() -> None:
     timeline = begun()
     sent = [each for each in jumping(0, at_ms=0) if not 5_000 <= each.content_ms < 15_000]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.hls_crowd import read_edge
-from loadtest.peers import NginxRtmp
+from loadtest.hls_playlist import read_edge
+from loadtest.peers import NginxRtmp, Streamd
 from loadtest.processes import ChildFailedError, Generator
 from streamd.ffmpeg import ClipSpec, clip_argv
+from tests.support.web import eventually, get
 
 
 @pytest.fixture
@@ -44,6 +45,25 @@ def test_publishers_are_played_to_viewers_at_the_rate_of_the_clip(peer: NginxRtm
     clip_bps = clip.stat().st_size  # bytes of 8 s: bits a second
     assert clip_bps * 0.5 < seen["slowest_bps"] < clip_bps * 2
     assert sent["sent_bytes"] * 8 / sent["seconds"] / 3 == pytest.approx(clip_bps, rel=0.4)
+
+
+def test_whip_publishers_send_the_clip_at_its_rate_and_are_on_air(clip: Path, tmp_path: Path) -> None:
+    rooms = ["room-one", "room-two"]
+    server = Streamd(tmp_path / "streamd", rooms=rooms)
+    try:
+        job = {
+            "doors": [server.http_url(f"/whip/{room}") for room in rooms],
+            "clip": str(clip),
+            "loop_ms": 8_000,
+        }
+        with Generator("whip_publishers", job, log=tmp_path / "generator.log") as publishers:
+            assert publishers.wait_ready()["connected"] == 2
+            playlist = server.http_url("/live/room-two/source/media.m3u8")
+            eventually(lambda: get(playlist).status, lambda status: status == 200, what="the second room's playlist")
+            sent = publishers.finish()
+    finally:
+        server.stop()
+    assert sent["sent_bytes"] > 0
 
 
 def test_a_generator_that_cannot_connect_says_why(tmp_path: Path) -> None:

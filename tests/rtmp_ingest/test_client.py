@@ -11,7 +11,9 @@ import pytest
 
 from rtmp_ingest import messages
 from rtmp_ingest.client import PublishClient
+from rtmp_ingest.connection import Connection
 from rtmp_ingest.errors import RtmpRefusedError
+from rtmp_ingest.read_holds import Why
 from streamd.errors import InvalidError, ProtocolError, StreamdError, UnavailableError
 from tests.rtmp_ingest.gates import KEY, house, until
 from tests.rtmp_ingest.stage import CAPTURES, replay
@@ -115,7 +117,8 @@ async def test_drain_waits_for_a_slow_server_and_tells_of_its_end() -> None:
     async with house() as at:
         client = await PublishClient.connect(at.url(), timeout_ms=5000)
         (connection,) = at.server._connections
-        connection._pause(8)
+        assert isinstance(connection, Connection)
+        connection._holds.hold(Why.BACKLOG)
         for _ in range(200):
             client.send_body(messages.VIDEO, 0, b"\x27\x02" + bytes(100_000))
         with pytest.raises(TimeoutError):

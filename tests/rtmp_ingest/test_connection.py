@@ -14,6 +14,7 @@ from rtmp_ingest.chunk_writer import ChunkWriter
 from rtmp_ingest.connection import Connection, Surroundings
 from rtmp_ingest.limits import RtmpLimits
 from rtmp_ingest.messages import Message
+from streamd.rounds import Rounds
 from streamd.telemetry.metrics import Metrics
 from tests.rtmp_ingest.gates import KEY, LOOPBACK, FilmGate, OneKeyGate, RecordedLog
 from tests.rtmp_ingest.stage import HANDSHAKE
@@ -65,6 +66,7 @@ class Line:
         self.film.is_endless = True
         self.decisions: list[asyncio.Task[None]] = []
         settings = replace(LOOPBACK, limits=limits)
+        self.rounds = Rounds(each_ms=2.5, longest_ms=50)
         self.connection = Connection(
             Surroundings(
                 gate=self.gate,
@@ -74,6 +76,7 @@ class Line:
                 metrics=metrics or Metrics(),
                 settings=settings,
                 addresses=AddressLimits(limits=limits, trusted=frozenset()),
+                rounds=self.rounds,
                 spawn=self._spawn,
                 opened=lambda _: not is_full,
                 closed=lambda _: None,
@@ -107,6 +110,7 @@ class Line:
 
     def wait(self, ms: int) -> str:
         """Let time pass, swept every second; the reason why the connection ended, if it did."""
+        self.rounds.begin()
         for _ in range(0, ms, 1000):
             self.clock.advance(1000)
             self.connection.sweep(self.clock.now_ms())
@@ -275,6 +279,24 @@ async def test_a_greedy_peer_gives_others_a_turn() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert line.wire.is_reading_now
+
+
+@pytest.mark.parametrize("end", ["lost", "shut down"])
+async def test_what_was_sent_before_an_end_goes_on_air(end: str) -> None:
+    line = Line()
+    await line.publish()
+    for number in range(3):
+        line.frame(number * 20)
+    publication = line.gate.publications[0]
+    assert publication.frames == []  # they wait for their round
+    if end == "lost":
+        line.connection.connection_lost(None)
+    else:
+        line.connection.shut_down("shutdown")
+    assert len(publication.frames) == 3
+    assert len(publication.reasons) == 1
+    line.rounds.begin()
+    assert len(publication.frames) == 3
 
 
 async def test_reading_goes_on_only_when_every_reason_to_stop_is_gone() -> None:

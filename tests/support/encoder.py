@@ -117,8 +117,13 @@ def probe(url: str, *, seconds: float = 4, timeout: float = 25) -> dict[str, dic
 
 
 def decode_errors(url: str, *, seconds: float = 4, timeout: float = 30) -> str:
-    """What ffmpeg complains of while it decodes `seconds` of a live address; empty when the stream is clean."""
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-t", str(seconds), "-i", url, "-f", "null", "-"]
+    """What ffmpeg complains of while it decodes `seconds` of a live address; empty when the stream is clean.
+
+    Pictures keep their own times: rounded to the nominal rate, two of an irregular camera could fall on one tick, and
+    ffmpeg would blame the stream for its own rounding.
+    """
+    as_timed = ["-fps_mode", "passthrough", "-enc_time_base", "-1"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-t", str(seconds), "-i", url, *as_timed, "-f", "null", "-"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     assert result.returncode == 0, result.stderr
     return result.stderr

@@ -20,11 +20,35 @@ _numbers = itertools.count(1)
 
 
 class MariaDb:
-    """A running server."""
+    """A running server; may be killed and started again on its port."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, command: list[str], log: Path) -> None:
         self.port = port
+        self._command = command
+        self._log = log
         self._migrated: list[str] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Ready when this returns."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        _wait(self._process, self.port, self._log)
+
+    def kill(self) -> None:
+        """As a crash: what was not on its way to the disk is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """An orderly end."""
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
     def take_migrated(self) -> str:
         """A database with the newest schema and nothing in it."""
@@ -64,35 +88,34 @@ class MariaDb:
 
 
 @contextmanager
-def start_mariadb(folder: Path) -> Iterator[MariaDb]:
-    """Install and start a server in `folder`; ready when this yields."""
+def start_mariadb(folder: Path, *, is_durable: bool = False) -> Iterator[MariaDb]:
+    """Install and start a server in `folder`; ready when this yields. A durable one keeps what it committed when it is
+    killed."""
     data = folder / "mariadb"
+    # A server that starts clears its folder of temporary tables: in /tmp those of all the others beside it as well.
+    temporary = folder / "tmp"
+    temporary.mkdir()
     as_root = ["--user=root"] if os.geteuid() == 0 else []
-    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    subprocess.run([*install, "--auth-root-authentication-method=normal", *as_root], check=True, **quiet)
+    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--tmpdir={temporary}", "--skip-test-db"]
+    install += ["--auth-root-authentication-method=normal", *as_root]
+    made = subprocess.run(install, check=False, capture_output=True, text=True)
+    assert made.returncode == 0, made.stdout + made.stderr
     port = free_port()
-    log = (folder / "mariadb.log").open("wb")
     # /usr/sbin is not on every user's PATH.
     program = shutil.which("mariadbd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     assert program, "mariadbd is not installed: `make test` says how to install it"
-    arguments = [f"--datadir={data}", f"--socket={folder}/s", f"--port={port}", "--bind-address=127.0.0.1"]
-    tuning = ["--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"]
+    arguments = [f"--datadir={data}", f"--tmpdir={temporary}", f"--socket={folder}/s"]
+    arguments += [f"--port={port}", "--bind-address=127.0.0.1"]
+    flush = f"--innodb-flush-log-at-trx-commit={1 if is_durable else 0}"
+    tuning = ["--innodb-buffer-pool-size=16M", flush, "--skip-log-bin"]
     charset = ["--character-set-server=latin1"]
-    server = subprocess.Popen(
-        [program, "--no-defaults", *as_root, *arguments, *tuning, *charset], stdout=log, stderr=log
-    )
+    command = [program, "--no-defaults", *as_root, *arguments, *tuning, *charset]
+    server = MariaDb(port, command, folder / "mariadb.log")
+    server.start()
     try:
-        _wait(server, port, folder / "mariadb.log")
-        yield MariaDb(port)
+        yield server
     finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        log.close()
+        server.stop()
 
 
 def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

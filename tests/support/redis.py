@@ -1,4 +1,4 @@
-"""A real redis-server on a free port of 127.0.0.1, in a directory of its own, without persistence."""
+"""Real redis-servers on free ports of 127.0.0.1, each in a directory of its own, without persistence."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from redis.asyncio import Redis
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 _LIBC = ctypes.CDLL(None)
@@ -87,3 +88,55 @@ async def redis_server(*options: str) -> AsyncIterator[RedisServer]:
             yield server
         finally:
             await server.stop()
+
+
+class RedisMasters:
+    """A Redis Cluster of masters without replicas."""
+
+    def __init__(self, servers: list[RedisServer]) -> None:
+        self.servers = servers
+        self.url = f"redis+cluster://127.0.0.1:{servers[0].port}"
+
+    async def slots(self) -> dict[tuple[int, int], int]:
+        """Ranges, and the port of the master that has them, as any living server tells it."""
+        for server in self.servers:
+            with suppress(RedisError, OSError):
+                async with server.client() as client:
+                    found = await client.execute_command("CLUSTER SLOTS")
+                    return {(first, last): master[1] for first, last, master, *_ in found}
+        raise AssertionError("no server of the cluster answers")
+
+    async def master_of(self, key: str) -> RedisServer:
+        slot = key_slot(key.encode())
+        port = next(port for (first, last), port in (await self.slots()).items() if first <= slot <= last)
+        return next(server for server in self.servers if server.port == port)
+
+    async def cli(self, *arguments: str) -> str:
+        """`redis-cli --cluster …`."""
+        process = await asyncio.create_subprocess_exec(
+            "redis-cli",
+            "--cluster",
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(60):
+            told, _ = await process.communicate(b"yes\n" * 10)
+        assert process.returncode == 0, told.decode()
+        return told.decode()
+
+
+@asynccontextmanager
+async def redis_masters(count: int = 3) -> AsyncIterator[RedisMasters]:
+    """Masters that share the slots evenly; one that is away makes its own slots unavailable and no others."""
+    async with AsyncExitStack() as stack:
+        servers = []
+        for _ in range(count):
+            options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"]
+            # The port between servers would be the plain one plus 10 000, which there may not be.
+            options += ["--cluster-port", str(free_port()), "--cluster-require-full-coverage", "no"]
+            servers.append(await stack.enter_async_context(redis_server(*options)))
+        masters = RedisMasters(servers)
+        await masters.cli("create", *(f"127.0.0.1:{server.port}" for server in servers), "--cluster-yes")
+        yield masters

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from danmaku.conduct import Identity
 from danmaku.gateway import RoomGateway
-from danmaku.ports import Archive, ConductBook, Reviewer, RoomFacts
+from danmaku.ports import Archive, Attendance, ConductBook, Reviewer, RoomFacts, SiteWords
 from danmaku.settings import RoomSettings
 from streamd.clock import SystemClock
 from streamd.cluster.bus import RoomBus
@@ -54,7 +54,9 @@ async def room_node(
     settings: RoomSettings | None = None,
     book: ConductBook | None = None,
     archive: Archive | None = None,
+    attendance: Attendance | None = None,
     reviewer: Reviewer | None = None,
+    site_words: SiteWords | None = None,
 ) -> AsyncIterator[RoomNode]:
     clock = SystemClock()
     gateway = RoomGateway(
@@ -65,7 +67,9 @@ async def room_node(
         settings=settings,
         book=book,
         archive=archive,
+        attendance=attendance,
         reviewer=reviewer,
+        site_words=site_words,
     )
     app = web.Application()
     gateway.attach(app)

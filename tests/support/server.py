@@ -141,6 +141,7 @@ def start_server(
         "STREAMD_HTTP_PORT": str(http_port),
         "STREAMD_RTMP_HOST": "127.0.0.1",
         "STREAMD_RTMP_PORT": str(rtmp_port),
+        "STREAMD_SANDBOX_PORT": str(free_port()),
         "STREAMD_LIVE_GRACE_MS": str(GRACE_MS),
         "STREAMD_LOG_FORMAT": "json",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from streamd.db.tables import metadata
+from streamd.db.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -5,11 +5,17 @@
  * the server does answer, the page loads itself anew; once a minute at the most, so that a file that is really
  * missing is an error and not a loop.
  */
+import type { Router } from 'vue-router'
+
 const KEY = 'streamd.reloaded'
 const AT_MOST_EVERY_MS = 60_000
 
-export function reloadWhenStale(): void {
+export function reloadWhenStale(router: Router): void {
   addEventListener('vite:preloadError', () => void reloadIfServed())
+  // A page whose script came, and then asked for another that did not.
+  router.onError((error) => {
+    if (/dynamically imported module|Importing a module script/i.test(String(error))) void reloadIfServed()
+  })
 }
 
 async function reloadIfServed(): Promise<void> {

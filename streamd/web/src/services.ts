@@ -4,12 +4,13 @@
 import { readonly, shallowRef } from 'vue'
 
 import { Session, type SessionUser } from './account/session'
+import { browserExchange } from './api/browserExchange'
 import type { ReadOptions } from './api/http'
 import { sendJson } from './api/send'
 import { ServerClock } from './time/serverClock'
 
 export const serverClock = new ServerClock()
-export const api: ReadOptions = { clock: serverClock }
+export const api: ReadOptions = { clock: serverClock, exchange: browserExchange() }
 
 const user = shallowRef<SessionUser | null>(null)
 /** Who is signed in, in this browser; null for a guest. */

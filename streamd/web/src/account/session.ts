@@ -9,7 +9,7 @@
  * it could not be asked about is kept. Free of Vue; storage, sending and locking are given.
  */
 import { number, record, text } from '@/api/http'
-import type { Sending, Sent } from '@/api/send'
+import type { Send, Sent } from '@/api/sending'
 
 export interface SessionUser {
   readonly id: string
@@ -25,9 +25,16 @@ export interface SignInProblem {
   readonly retryAfterMs: number
 }
 
+/** As localStorage; may throw. */
+export interface SessionStorage {
+  getItem(key: string): string | null
+  setItem(key: string, value: string): void
+  removeItem(key: string): void
+}
+
 export interface SessionParts {
-  readonly storage: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
-  readonly send: (sending: Sending) => Promise<Sent>
+  readonly storage: SessionStorage
+  readonly send: Send
   readonly deviceNowMs: () => number
   /** Runs it while no other tab runs the same; the browser's Web Locks where there are any. */
   readonly alone: <T>(run: () => Promise<T>) => Promise<T>
@@ -70,6 +77,11 @@ export class Session {
   async signIn(name: string, password: string): Promise<SignInProblem | null> {
     const sent = await this.parts.send({ method: 'POST', path: '/api/v1/sessions', body: { name: name.trim(), password } })
     return this.takeAnswer(sent)
+  }
+
+  /** By what an identity provider gave: `wechat` and the code of wx.login. */
+  async signInBy(provider: string, code: string): Promise<SignInProblem | null> {
+    return this.takeAnswer(await this.parts.send({ method: 'POST', path: `/api/v1/sessions/${provider}`, body: { code } }))
   }
 
   async register(name: string, password: string, displayName: string): Promise<SignInProblem | null> {

@@ -2,9 +2,11 @@
  * Reading the JSON API.
  *
  * Promise: never throws. An answer is a body, a problem (RFC 9457) or "unreachable", so that no caller can forget one
- * of the three. Every answer also sharpens the server clock.
+ * of the three. Every answer also sharpens the server clock. Free of window and wx: the exchange is given.
  */
 import type { ServerClock } from '@/time/serverClock'
+
+import type { Exchange, Reply } from './exchange'
 
 export interface Problem {
   readonly status: number
@@ -21,50 +23,34 @@ export type Answer =
 
 export interface ReadOptions {
   readonly clock: ServerClock
+  readonly exchange: Exchange
   readonly timeoutMs?: number
-  readonly fetch?: typeof fetch
 }
 
 const DEFAULT_TIMEOUT_MS = 8_000
 
 export async function readJson(path: string, options: ReadOptions): Promise<Answer> {
-  const abort = new AbortController()
-  const alarm = setTimeout(() => abort.abort(), options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
+  const { clock, exchange, timeoutMs = DEFAULT_TIMEOUT_MS } = options
   const sentAtMs = Date.now()
-  try {
-    const response = await (options.fetch ?? fetch)(path, {
-      headers: { Accept: 'application/json' },
-      cache: 'no-store',
-      signal: abort.signal,
-    })
-    const receivedAtMs = Date.now()
-    const body: unknown = await response.json().catch(() => null)
-    observeClock(options.clock, { sentAtMs, receivedAtMs }, response, body)
-    // A proxy that cannot reach its server speaks for nobody: the same as no answer.
-    if ([502, 503, 504].includes(response.status)) return { kind: 'unreachable' }
-    if (!response.ok) return { kind: 'problem', problem: problemFrom(response.status, body) }
-    return { kind: 'body', body }
-  } catch {
-    return { kind: 'unreachable' } // refused, reset, timed out, offline: fetch does not tell them apart
-  } finally {
-    clearTimeout(alarm)
-  }
+  const reply = await exchange({ method: 'GET', path, headers: { Accept: 'application/json' }, timeoutMs })
+  if (!reply) return { kind: 'unreachable' }
+  observeClock(clock, sentAtMs, reply)
+  // A proxy that cannot reach its server speaks for nobody: the same as no answer.
+  if ([502, 503, 504].includes(reply.status)) return { kind: 'unreachable' }
+  if (reply.status < 200 || reply.status > 299) return { kind: 'problem', problem: problemFrom(reply.status, reply.body) }
+  return { kind: 'body', body: reply.body }
 }
 
-function observeClock(
-  clock: ServerClock,
-  window: { sentAtMs: number; receivedAtMs: number },
-  response: Response,
-  body: unknown,
-): void {
-  const exact = record(body)['server_time_ms']
+function observeClock(clock: ServerClock, sentAtMs: number, reply: Reply): void {
+  const window = { sentAtMs, receivedAtMs: reply.receivedAtMs }
+  const exact = record(reply.body)['server_time_ms']
   if (typeof exact === 'number') {
     clock.observe({ ...window, serverMs: exact, resolutionMs: 1 })
     return
   }
-  const date = Date.parse(response.headers.get('Date') ?? '')
+  const date = Date.parse(reply.header('Date'))
   // A cache repeats the Date of the day it stored the answer: Age says so.
-  if (Number.isFinite(date) && !response.headers.has('Age')) {
+  if (Number.isFinite(date) && reply.header('Age') === '') {
     clock.observe({ ...window, serverMs: date, resolutionMs: 1_000 })
   }
 }

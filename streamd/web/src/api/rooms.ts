@@ -46,7 +46,12 @@ function readSummary(body: unknown): RoomSummary {
   }
 }
 
-/** Pictures come from this server or not at all: the page's policy would refuse others, and tell them who watches. */
-function sameSite(address: string): string {
-  return address.startsWith('/') && !address.startsWith('//') ? address : ''
+/**
+ * Pictures come from this server or not at all: the page's policy would refuse others, and tell them who watches. The server
+ * names them by its public address, which need not be the one that this page came by.
+ */
+export function sameSite(address: string): string {
+  if (address.startsWith('/')) return address.startsWith('//') ? '' : address
+  const path = /^https?:\/\/[^/]+(\/pictures\/[0-9a-f]+\.jpg)$/.exec(address)?.[1]
+  return path ?? ''
 }

@@ -32,8 +32,19 @@ watchEffect(() => {
   document.documentElement.lang = language.value === 'zh' ? 'zh-CN' : 'en'
 })
 
-export function t(key: MessageKey, values: Readonly<Record<string, string | number>> = {}): string {
-  return TABLES[language.value][key].replace(/\{(\w+)\}/g, (_whole, name: string) => String(values[name] ?? ''))
+export type Values = Readonly<Record<string, string | number>>
+
+export function t(key: MessageKey, values: Values = {}): string {
+  return filled(TABLES[language.value][key], values)
+}
+
+/** The words of a page that is loaded by itself: a table each, like the first, which stays small. */
+export function wordsFrom<K extends string>(tables: Readonly<Record<Language, Readonly<Record<K, string>>>>) {
+  return (key: K, values: Values = {}): string => filled(tables[language.value][key], values)
+}
+
+function filled(words: string, values: Values): string {
+  return words.replace(/\{(\w+)\}/g, (_whole, name: string) => String(values[name] ?? ''))
 }
 
 /** The message for a code the server chose, or null when the page has no words of its own for it. */
@@ -63,9 +74,23 @@ export function price(minor: number, currency: string): string {
 
 /** A moment as people arrange to meet: the day, and hours and minutes of the reader's own clock. */
 export function dayAndTime(utcMs: number): string {
+  return moment(utcMs, { weekday: 'long', month: 'long', day: 'numeric' })
+}
+
+/** The same where there is little room. */
+export function shortDayAndTime(utcMs: number): string {
+  return moment(utcMs, { month: 'short', day: 'numeric' })
+}
+
+/** A moment not far away: the time alone, with the day only where that is another one. */
+export function soonTime(utcMs: number, nowMs: number): string {
+  const sameDay = new Date(utcMs).toDateString() === new Date(nowMs).toDateString()
+  return moment(utcMs, sameDay ? {} : { month: 'short', day: 'numeric' })
+}
+
+function moment(utcMs: number, day: Intl.DateTimeFormatOptions): string {
   const locale = language.value === 'zh' ? 'zh-CN' : 'en'
-  const form = { weekday: 'long', month: 'long', day: 'numeric', hour: '2-digit', minute: '2-digit' } as const
-  return new Intl.DateTimeFormat(locale, form).format(utcMs)
+  return new Intl.DateTimeFormat(locale, { ...day, hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(utcMs)
 }
 
 /** Remaining time as m:ss or h:mm:ss. */

@@ -17,6 +17,7 @@ import type { Engine, EngineLoader } from './engine'
 import { Ladder } from './ladder'
 import { Meter } from './meter'
 import type { EngineFailure, PlayerFigures, PlayerPhase, PlayerSnapshot, PlayMode } from './model'
+import * as patience from './patience'
 import { startWithSound, type SoundWish } from './sound'
 import { askAgainMs, asWaiting, verdict, type WaitingPhase } from './waiting'
 
@@ -33,26 +34,6 @@ export interface PlayerParts {
   /** The element is about to lose its last frame: the moment to keep a copy. */
   readonly onFrameLost: () => void
 }
-
-const TICK_MS = 250
-/** Connected and nothing to see for this long: this way does not work here. */
-const NO_PICTURE_MS = 6_000
-const STALL_LIMIT_MS = 4_500
-/** From then on it is worth asking whether the host is still there. */
-const STALL_ASK_MS = 1_200
-/** A stall shorter than this is not worth a word. */
-const SHOW_STALL_MS = 700
-/** The stream is live again and the old engine may notice by itself: wait so long before starting a new one. */
-const RESUME_GRACE_MS = 1_500
-/** Paused longer than this, the engine is let go: it would go on loading. */
-const PAUSE_KEEPS_ENGINE_MS = 10_000
-/** A tick this late means that the device slept. */
-const SLEPT_MS = 5_000
-/** "Not found" though live, so often in a row: the first part is still being written. */
-const NOT_FOUND_PATIENCE = 6
-/** Having played this long, the next failure is a new story. */
-const STEADY_MS = 5_000
-const RETRY = { firstMs: 250, capMs: 5_000, jitter: 0.3 }
 
 export class LivePlayer {
   private ladder: Ladder
@@ -236,7 +217,7 @@ export class LivePlayer {
   // ---- watching it
 
   private scheduleTick(): void {
-    this.cancelTick = this.parts.timers.after(TICK_MS, () => {
+    this.cancelTick = this.parts.timers.after(patience.TICK_MS, () => {
       this.tick(this.parts.timers.nowMs())
       if (this.running) this.scheduleTick()
     })
@@ -244,7 +225,7 @@ export class LivePlayer {
 
   private tick(nowMs: number): void {
     const { video, isHidden } = this.parts
-    const slept = nowMs - this.tickedAtMs > SLEPT_MS
+    const slept = nowMs - this.tickedAtMs > patience.SLEPT_MS
     this.tickedAtMs = nowMs
     if (slept && this.engineAlive && this.pausedAtMs === null) this.engine?.toLive()
     const expected = this.pictureAtMs !== null && !video.paused && !isHidden() && this.pausedAtMs === null
@@ -259,7 +240,7 @@ export class LivePlayer {
   }
 
   private onMoving(nowMs: number): void {
-    if (this.pictureAtMs !== null && nowMs - this.pictureAtMs > STEADY_MS) this.failuresInRow = 0
+    if (this.pictureAtMs !== null && nowMs - this.pictureAtMs > patience.STEADY_MS) this.failuresInRow = 0
     if (!this.engineAlive || this.phase === 'playing' || this.phase === 'blocked') return
     this.cancelPlanned() // it came back by itself while we waited for the server's word
     this.pendingFailure = null
@@ -267,21 +248,21 @@ export class LivePlayer {
   }
 
   private judgePause(pausedAtMs: number, nowMs: number): void {
-    if (this.engineAlive && nowMs - pausedAtMs > PAUSE_KEEPS_ENGINE_MS) this.letGo()
+    if (this.engineAlive && nowMs - pausedAtMs > patience.PAUSE_KEEPS_ENGINE_MS) this.letGo()
   }
 
   private judgeStart(nowMs: number): void {
     if (!this.engineAlive || this.phase !== 'loading' || this.parts.isHidden()) return
-    if (nowMs - this.attemptAtMs > NO_PICTURE_MS) this.onFailure({ kind: 'no-picture', detail: `${NO_PICTURE_MS} ms` })
+    if (nowMs - this.attemptAtMs > patience.NO_PICTURE_MS) this.onFailure({ kind: 'no-picture', detail: `${patience.NO_PICTURE_MS} ms` })
   }
 
   private judgeStall(nowMs: number): void {
     const stalledMs = this.meter.stalledForMs(nowMs)
-    if (stalledMs > SHOW_STALL_MS && this.phase === 'playing') this.enter('buffering')
+    if (stalledMs > patience.SHOW_STALL_MS && this.phase === 'playing') this.enter('buffering')
     const judged = this.pendingFailure !== null || asWaiting(this.phase) !== null || this.cancelPlan !== null
     if (!this.engineAlive || judged) return
-    if (stalledMs > STALL_LIMIT_MS) this.onFailure({ kind: 'stall', detail: `${Math.round(stalledMs)} ms` })
-    else if (stalledMs > STALL_ASK_MS && this.askedOfStall !== this.meter.stalls) {
+    if (stalledMs > patience.STALL_LIMIT_MS) this.onFailure({ kind: 'stall', detail: `${Math.round(stalledMs)} ms` })
+    else if (stalledMs > patience.STALL_ASK_MS && this.askedOfStall !== this.meter.stalls) {
       this.askedOfStall = this.meter.stalls
       void this.ask()
     }
@@ -333,18 +314,18 @@ export class LivePlayer {
 
   /** What we waited for is there. */
   private playOn(): void {
-    if (this.engineAlive) this.plan(RESUME_GRACE_MS, () => this.startEngine())
+    if (this.engineAlive) this.plan(patience.RESUME_GRACE_MS, () => this.startEngine())
     else this.startEngine()
   }
 
   private playAfter(failure: EngineFailure, nowMs: number): void {
     this.failuresInRow += 1
-    const tooEarly = failure.kind === 'not-found' && this.failuresInRow <= NOT_FOUND_PATIENCE
+    const tooEarly = failure.kind === 'not-found' && this.failuresInRow <= patience.NOT_FOUND_PATIENCE
     const playedMs = this.pictureAtMs === null ? 0 : nowMs - this.pictureAtMs
     if (!tooEarly) this.ladder.fail(failure, playedMs, nowMs)
     // The first try after a break comes at once; only repetition is slowed down.
     const repeats = this.failuresInRow - 1
-    this.plan(repeats === 0 ? 0 : backoffMs(repeats - 1, RETRY, this.parts.random), () => this.startEngine())
+    this.plan(repeats === 0 ? 0 : backoffMs(repeats - 1, patience.RETRY, this.parts.random), () => this.startEngine())
   }
 
   private wait(phase: WaitingPhase): void {

@@ -31,6 +31,8 @@ export interface RoomParts {
   /** Messages that must not be seen any longer: taken back by a moderator, or one's own that was refused. */
   readonly onRetracted: (ids: readonly string[]) => void
   readonly onLikes: (count: number) => void
+  /** Every event as it came, for those who keep more than the view holds. A repeated one comes again. */
+  readonly onNews?: (name: string, payload: unknown) => void
 }
 
 const RETURN = { firstMs: 400, capMs: 12_000, jitter: 0.4 }
@@ -38,6 +40,8 @@ const LIKES_EVERY_MS = 1_000
 const MAX_LIKES_WAITING = 100
 /** A message that could not be delivered for so long is given back to its author. */
 const DELIVERY_MS = 15_000
+/** Pages are hidden and shown more often than networks change. */
+const PROBE_EVERY_MS = 10_000
 /** Refusals that time does not mend, unless the server names a time. */
 const FINAL: ReadonlySet<string> = new Set(['room_required', 'room_not_found', 'room_unknown', 'banned'])
 /** Said longer ago than this, a message is for the list only: after a break they would all fly at once. */
@@ -52,6 +56,7 @@ export class SocketRoomClient implements RoomClient {
   private running = false
   private attempts = 0
   private bulletsAtMs = -Infinity
+  private probedAtMs = -Infinity
   private likesWaiting = 0
   private cancelReturn: Cancel | null = null
   private cancelLikes: Cancel | null = null
@@ -63,9 +68,13 @@ export class SocketRoomClient implements RoomClient {
     return this.state.view()
   }
 
+  /** Once more after `stop` it resumes where it was. */
   start(): void {
+    if (this.running) return
     this.running = true
+    if (this.state.link === 'joined') this.state.link = 'away'
     this.connect()
+    this.parts.onChange()
   }
 
   stop(): void {
@@ -88,7 +97,11 @@ export class SocketRoomClient implements RoomClient {
   }
 
   nudge(): void {
-    if (!this.running || this.connection || this.state.link === 'refused') return
+    if (!this.running || this.state.link === 'refused') return
+    if (this.connection) {
+      this.probe(this.connection)
+      return
+    }
     this.attempts = 0
     this.connect()
   }
@@ -111,6 +124,7 @@ export class SocketRoomClient implements RoomClient {
   }
 
   private onEvent(name: string, payload: unknown): void {
+    this.parts.onNews?.(name, payload)
     if (name === 'welcome') {
       this.state.welcome(payload)
       this.joined = true
@@ -145,15 +159,22 @@ export class SocketRoomClient implements RoomClient {
     const position = this.state.position
     if (number(A) + number(B) === 0 || !position || !this.connection) return
     const ask = { epoch: position.epoch, seq: number(fields(payload)['from_seq']) - 1 }
-    void this.connection.emit('sync', ask).then(
-      (answer) => this.catchUp(items(fields(answer)['events'])),
-      () => {}, // the connection ended: the return resumes
-    )
+    void this.catchUp(this.connection.emit('sync', ask))
+  }
+
+  /** Whether the room is still at the other end; who asks also hears what they missed. */
+  private probe(connection: Connection): void {
+    const nowMs = this.parts.timers.nowMs()
+    const { position } = this.state
+    if (!this.joined || !position || nowMs < this.probedAtMs + PROBE_EVERY_MS) return
+    this.probedAtMs = nowMs
+    void this.catchUp(connection.probe('sync', position))
   }
 
   /** Events of a `sync`, each as `[name, payload]`; what is known already counts once. */
-  private catchUp(events: readonly unknown[]): void {
-    for (const event of events) {
+  private async catchUp(asked: Promise<unknown>): Promise<void> {
+    const answer = await asked.catch(() => null) // the connection ended: the return resumes
+    for (const event of items(fields(answer)['events'])) {
       const [name, payload] = items(event)
       if (typeof name === 'string' && name !== 'gap') this.onEvent(name, payload)
     }

@@ -24,6 +24,8 @@ export interface Danmaku {
 }
 
 export interface Sale {
+  /** 0: it runs. Told while it is announced. */
+  readonly startsAtMs: number
   readonly endsAtMs: number
   readonly limit: number | null
 }
@@ -134,6 +136,6 @@ export interface RoomClient {
   like(count?: number): void
   /** Somebody signed in or out. */
   rejoin(): void
-  /** Something suggests that the network is back. */
+  /** Something suggests that the network is back, or another one: come back at once, or find out soon whether one still is there. */
   nudge(): void
 }

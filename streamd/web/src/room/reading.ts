@@ -93,7 +93,7 @@ function readProduct(value: unknown): Product | null {
 function readSale(value: unknown): Sale | null {
   const said = fields(value)
   const endsAtMs = number(said['ends_at_ms'])
-  return endsAtMs > 0 ? { endsAtMs, limit: numberOrNull(said['limit']) } : null
+  return endsAtMs > 0 ? { startsAtMs: number(said['starts_at_ms']), endsAtMs, limit: numberOrNull(said['limit']) } : null
 }
 
 /** From the room's `pinned`: `{message}`, which is a danmaku, or bare words. */

@@ -48,6 +48,8 @@ export class RoomState {
   /** The highest number seen. A gap does not raise it: what was left out can still be asked for. */
   private seq = 0
   private readonly recent = new Set<number>()
+  /** Facts of the shop are told at least once, so perhaps twice, each time under another `seq`. */
+  private readonly facts = new Set<number>()
   private title = ''
   private live: boolean | null = null
   private online: number | null = null
@@ -123,6 +125,7 @@ export class RoomState {
   private onSaying(name: string, said: Readonly<Record<string, unknown>>): void {
     switch (name) {
       case 'order':
+        if (this.isKnownFact(number(said['event_id']))) return
         this.append({ kind: 'order', key: this.key(said), buyer: text(said['buyer']), count: number(said['count'], 1) })
         return
       case 'notice':
@@ -216,6 +219,14 @@ export class RoomState {
     if (this.recent.size > MAX_RECENT) this.recent.delete(this.recent.values().next().value ?? 0)
     this.seq = Math.max(this.seq, seq)
     return true
+  }
+
+  private isKnownFact(id: number): boolean {
+    if (id === 0) return false
+    if (this.facts.has(id)) return true
+    this.facts.add(id)
+    if (this.facts.size > MAX_RECENT) this.facts.delete(this.facts.values().next().value ?? 0)
+    return false
   }
 
   private append(line: ChatLine): void {

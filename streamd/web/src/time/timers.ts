@@ -9,12 +9,3 @@ export interface Timers {
   nowMs(): number
   after(delayMs: number, run: () => void): Cancel
 }
-
-/** The browser's timers. Works in any host that has `setTimeout` and `performance`. */
-export const hostTimers: Timers = {
-  nowMs: () => performance.now(),
-  after(delayMs, run) {
-    const handle = setTimeout(run, delayMs)
-    return () => clearTimeout(handle)
-  },
-}

@@ -11,7 +11,7 @@ import type { ModePreference, PlayerSnapshot } from '@/player/model'
 import { LivePlayer } from '@/player/player'
 import { remembered } from '@/remembered'
 import { api, serverClock } from '@/services'
-import { hostTimers } from '@/time/timers'
+import { hostTimers } from '@/time/hostTimers'
 
 const BEFORE: PlayerSnapshot = {
   phase: 'loading',
@@ -41,6 +41,8 @@ export function usePlayer(
   token: string,
   video: Ref<HTMLVideoElement | null>,
   onFrameLost: () => void,
+  /** `silent`: never with sound, whatever the viewer wished for elsewhere. */
+  { silent = false }: { silent?: boolean } = {},
 ): PagePlayer {
   const snapshot = shallowRef(BEFORE)
   const status = shallowRef<StreamStatus | null>(null)
@@ -73,7 +75,7 @@ export function usePlayer(
         onFrameLost,
       },
       waysToPlay(askedMode() ?? remembered.mode, capabilities),
-      { muted: !remembered.sound, volume: remembered.volume },
+      { muted: silent || !remembered.sound, volume: remembered.volume },
     )
     player.value = made
     made.start()

@@ -7,7 +7,7 @@ import { SocketRoomClient } from '@/room/client'
 import type { Danmaku, RoomClient, RoomView } from '@/room/model'
 import { browserTransport } from '@/room/socket/browserTransport'
 import { serverClock, session, signedIn } from '@/services'
-import { hostTimers } from '@/time/timers'
+import { hostTimers } from '@/time/hostTimers'
 
 const VIEW_EVERY_MS = 100
 
@@ -16,6 +16,7 @@ export interface RoomListeners {
   readonly onOwn: (message: Danmaku) => void
   readonly onRetracted: (ids: readonly string[]) => void
   readonly onLikes: (count: number) => void
+  readonly onNews?: (name: string, payload: unknown) => void
 }
 
 export interface PageRoom {
@@ -43,6 +44,9 @@ export function useRoom(room: string, listeners: RoomListeners): PageRoom {
   })
   const view = shallowRef(client.view())
   const nudge = (): void => client.nudge()
+  const onSight = (): void => {
+    if (document.visibilityState === 'visible') nudge()
+  }
 
   watch(
     () => signedIn.value?.id,
@@ -51,11 +55,11 @@ export function useRoom(room: string, listeners: RoomListeners): PageRoom {
   onMounted(() => {
     client.start()
     addEventListener('online', nudge)
-    document.addEventListener('visibilitychange', nudge)
+    document.addEventListener('visibilitychange', onSight)
   })
   onBeforeUnmount(() => {
     removeEventListener('online', nudge)
-    document.removeEventListener('visibilitychange', nudge)
+    document.removeEventListener('visibilitychange', onSight)
     client.stop()
     if (due !== null) clearTimeout(due)
   })

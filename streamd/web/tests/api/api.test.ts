@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
+import { browserExchange } from '@/api/browserExchange'
 import { fetchRooms } from '@/api/rooms'
 import { fetchPresence } from '@/api/stream'
 import { ServerClock } from '@/time/serverClock'
@@ -7,10 +8,10 @@ import { ServerClock } from '@/time/serverClock'
 function answering(status: number, body: unknown, headers: Record<string, string> = {}) {
   const clock = new ServerClock(() => 0)
   const answer = typeof body === 'string' ? body : JSON.stringify(body)
-  return { clock, fetch: () => Promise.resolve(new Response(answer, { status, headers })) }
+  return { clock, exchange: browserExchange(() => Promise.resolve(new Response(answer, { status, headers }))) }
 }
 
-const failing = { clock: new ServerClock(), fetch: () => Promise.reject(new TypeError('Failed to fetch')) }
+const failing = { clock: new ServerClock(), exchange: browserExchange(() => Promise.reject(new TypeError('Failed to fetch'))) }
 
 describe('is the room on air', () => {
   it('reads what the server says of a stream', async () => {

@@ -117,6 +117,20 @@ describe('returning', () => {
     expect(world.bullets.map((bullet) => bullet.seq)).toEqual([11, 12, 13, 14, 15, 16])
   })
 
+  it('resumes after it was stopped, by one connection however often it is started', () => {
+    const world = joined()
+    world.channel.event('danmaku', [danmaku(11)])
+    world.client.stop()
+    expect(world.channels[0]?.closed).toBe(true)
+    world.client.start()
+    world.client.start()
+    expect(world.channels).toHaveLength(2)
+    expect(world.client.view().link).toBe('away')
+    world.join({ recovered: true, seq: 11 })
+    expect(world.channel.auth['resume']).toEqual({ epoch: 'e1', seq: 11 })
+    expect(world.client.view().link).toBe('joined')
+  })
+
   it('tries less and less often, and at once when the network is back', async () => {
     const world = joined()
     const refuse = () => world.channel.events.onClose()
@@ -130,6 +144,29 @@ describe('returning', () => {
     expect(tries).toBeLessThan(16)
     world.client.nudge()
     expect(world.channels.length).toBe(tries + 1)
+  })
+
+  it('finds out within seconds that a socket did not survive a change of network', async () => {
+    const world = joined()
+    world.client.nudge()
+    await world.timers.pass(4_900)
+    expect(world.channels).toHaveLength(1)
+    await world.timers.pass(1_000)
+    expect(world.client.view().link).toBe('away')
+    expect(world.channels).toHaveLength(2)
+    expect(world.channels[0]?.closed).toBe(true)
+  })
+
+  it('keeps a socket that did survive, hears what was missed in asking, and asks seldom', async () => {
+    const world = joined()
+    world.client.nudge()
+    world.client.nudge()
+    const asked = world.channel.emitted.filter(({ name }) => name === 'sync')
+    expect(asked.map(({ payload }) => payload)).toEqual([{ epoch: 'e1', seq: 10 }])
+    world.channel.ack(asked[0]?.ackId ?? -1, { ok: true, recovered: true, events: [['danmaku', [danmaku(11, 'missed')]]] })
+    await world.timers.pass(20_000)
+    expect(world.texts()).toContain('missed')
+    expect(world.channels).toHaveLength(1)
   })
 
   it('leaves nothing behind when it stops', async () => {

@@ -39,6 +39,16 @@ describe('the room put together', () => {
     expect(texts(state)).toEqual(['message 11', 'message 12', 'order'])
   })
 
+  it('shows an order once, told twice under two numbers', () => {
+    const state = new RoomState()
+    state.welcome(WELCOME)
+    const order = { event_id: 7, buyer: 'A***e', product_id: 'p1', count: 2 }
+    state.event('order', { ...order, seq: 13 })
+    state.event('order', { ...order, seq: 14 })
+    state.event('order', { ...order, seq: 15, event_id: 8 })
+    expect(texts(state)).toEqual(['order', 'order'])
+  })
+
   it('keeps its lines when it is told that nothing was lost, and begins again when something was', () => {
     const state = joined()
     state.event('danmaku', [danmaku(11)])
@@ -76,6 +86,8 @@ describe('the room put together', () => {
     state.event('product', { seq: 22, id: 'other', stock: 99, price_minor: 1 })
     state.event('product', { seq: 23, id: 'p1', price_minor: 990, sale: { ends_at_ms: 77, limit: 1 } })
     expect(state.view().card?.product).toMatchObject({ stock: 2, priceMinor: 990, originalPriceMinor: 2990, sale: { endsAtMs: 77 } })
+    state.event('product', { seq: 26, id: 'p1', sale: { starts_at_ms: 70, ends_at_ms: 77, limit: 1 } })
+    expect(state.view().card?.product?.sale).toMatchObject({ startsAtMs: 70, endsAtMs: 77 })
     state.event('product', { seq: 24, id: 'p1', status: 'sold_out', sale: null })
     expect(state.view().card?.product).toMatchObject({ stock: 0, sale: null })
     state.event('card', { seq: 25, version: 4, at_ms: 6, product: null })

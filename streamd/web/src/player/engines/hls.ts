@@ -1,13 +1,14 @@
 /**
  * Low-latency HLS through hls.js.
  *
- * hls.js asks for blocking reloads and parts by itself; what is set here is what its defaults leave open: it keeps everything
- * ever played (backBufferLength is Infinity) and adds a whole second of latency for every stall. Keeping close to live is
- * `CatchUp`'s work, retries of the multivariant playlist are the ladder's. No worker: our
- * parts are fMP4 already, there is nothing to transmux, and a worker would be one more file before the first frame.
+ * hls.js asks for blocking reloads and parts by itself; what is set here is what its defaults leave open: it adds a whole
+ * second of latency for every stall. Keeping close to live is `CatchUp`'s work, letting go of what was played `backBuffer`'s,
+ * retries of the multivariant playlist are the ladder's. No worker: our parts are fMP4 already, there is nothing to transmux,
+ * and a worker would be one more file before the first frame.
  */
-import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig } from 'hls.js/light'
+import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type FragBufferedData, type HlsConfig } from 'hls.js/light'
 
+import { removeUpTo } from '../backBuffer'
 import { bufferedAheadMs, type Engine, type EngineContext, type EngineFigures } from '../engine'
 import type { EngineFailure } from '../model'
 import { RateWindow } from '../rate'
@@ -15,7 +16,7 @@ import { RateWindow } from '../rate'
 const CONFIG: Partial<HlsConfig> = {
   lowLatencyMode: true,
   enableWorker: false,
-  backBufferLength: 30,
+  backBufferLength: Infinity,
   maxBufferLength: 12,
   maxLiveSyncPlaybackRate: 1,
   liveSyncOnStallIncrease: 0,
@@ -50,6 +51,7 @@ class HlsEngine implements Engine {
     hls.on(Events.FRAG_BUFFERED, (_event, data) => {
       this.bytesTotal += data.stats.total
       this.bytes.observe(this.bytesTotal, performance.now())
+      this.trim(data)
     })
     context.video.addEventListener('ended', this.onEnded)
     hls.loadSource(context.address)
@@ -94,6 +96,15 @@ class HlsEngine implements Engine {
     this.context.video.removeEventListener('ended', this.onEnded)
     this.context.video.playbackRate = 1
     this.hls.destroy()
+  }
+
+  private trim({ frag, part }: FragBufferedData): void {
+    const { buffered, currentTime } = this.context.video
+    const edge = this.hls.latestLevelDetails?.edge
+    if (edge === undefined || buffered.length === 0) return
+    const end = part === null ? frag.end : part.end
+    const upTo = removeUpTo({ end, edge, bufferStart: buffered.start(0), position: currentTime })
+    if (upTo !== null) this.hls.trigger(Events.BUFFER_FLUSHING, { startOffset: 0, endOffset: upTo, type: null })
   }
 
   private onError(data: ErrorData): void {

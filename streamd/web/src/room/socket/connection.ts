@@ -3,7 +3,7 @@
  *
  * Promise: `onConnected` or `onRefused` or `onClosed` comes within the handshake's time; events come in order; every
  * emitted event is answered, or fails when its time is up or the connection ends; a peer that falls silent is noticed
- * after the heartbeat the server itself named. Reconnecting is link.ts's.
+ * after the heartbeat the server itself named. Reconnecting is client.ts's.
  */
 import type { Cancel, Timers } from '@/time/timers'
 
@@ -25,6 +25,7 @@ interface AwaitedAck {
 
 const HANDSHAKE_MS = 10_000
 const ACK_MS = 10_000
+const PROBE_MS = 5_000
 
 /** The event was not answered: lost, late, or the connection ended. Whether the server acted on it is unknown. */
 export class NoAnswer extends Error {}
@@ -72,6 +73,15 @@ export class Connection {
     })
   }
 
+  /**
+   * The network may have changed underneath, and a socket of the old one says nothing: whoever answers nothing within
+   * `PROBE_MS` is gone. The heartbeat alone would take the better part of a minute to find out.
+   */
+  probe(name: string, payload: unknown): Promise<unknown> {
+    this.watch(PROBE_MS)
+    return this.emit(name, payload)
+  }
+
   /** Leaves in good order. `onClosed` is not called. */
   close(): void {
     if (!this.open) return
@@ -112,9 +122,9 @@ export class Connection {
   }
 
   /** Anything the server says proves it alive for one heartbeat more. */
-  private watch(): void {
+  private watch(silenceMs = this.silenceMs): void {
     this.cancelWatch()
-    this.cancelWatch = this.timers.after(this.silenceMs, () => this.end())
+    this.cancelWatch = this.timers.after(silenceMs, () => this.end())
   }
 
   private end(): void {

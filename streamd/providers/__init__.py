@@ -1,0 +1,1 @@
+"""Others who know who somebody is, a file each. Implements `streamd.accounts.outside.IdentityProvider`."""

@@ -1,0 +1,1 @@
+"""WHIP: publishing by WebRTC, encoded frames passed through (RFC 9725)."""
