@@ -31,7 +31,7 @@ async def stock(node: RoomNode, transports: list[str], **auth: Any) -> AsyncIter
         inbox.put_nowait((event, data))
 
     client.on("*", catch)
-    await client.connect(node.url, transports=transports, auth={"room": "demo", **auth})
+    await client.connect(node.url, transports=transports, auth={"room": "demo", **auth}, wait_timeout=10)
     try:
         yield client, inbox
     finally:
@@ -104,7 +104,7 @@ async def test_refused_client_gets_message_and_data() -> None:
             refusals: list[Any] = []
             client.on("connect_error", refusals.append)
             with pytest.raises(socketio.exceptions.ConnectionError):
-                await client.connect(node.url, transports=transports, auth={"room": "nowhere"})
+                await client.connect(node.url, transports=transports, auth={"room": "nowhere"}, wait_timeout=10)
             assert refusals[0]["data"]["code"] == "room_not_found"
             await client.disconnect()
 

@@ -48,7 +48,7 @@ async def _scrape(folder: Path) -> Scrape:
         with start_server(folder, env={"STREAMD_REDIS_URL": redis.url}) as server:
             member = socketio.AsyncClient()
             try:
-                await member.connect(server.http_url, auth={"room": "demo"}, transports=["websocket"])
+                await member.connect(server.http_url, auth={"room": "demo"}, transports=["websocket"], wait_timeout=10)
                 with pushing(f"{server.rtmp_url}/demo-key", clip()):
                     address = f"{server.http_url}/live/demo/index.m3u8"
                     await asyncio.to_thread(

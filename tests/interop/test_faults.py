@@ -54,15 +54,17 @@ async def test_members_resume_on_another_node_and_miss_nothing_that_matters(thea
     member, other = socketio.AsyncClient(reconnection=False), socketio.AsyncClient(reconnection=False)
     member.on("welcome", welcomes.put_nowait)
     try:
-        await member.connect(theatre.first.url, auth={"room": ROOM}, transports=["websocket"])
+        await member.connect(theatre.first.url, auth={"room": ROOM}, transports=["websocket"], wait_timeout=10)
         first = await asyncio.wait_for(welcomes.get(), 10)
         await asyncio.to_thread(theatre.first.kill)
-        await other.connect(theatre.second.url, auth={"room": ROOM}, transports=["websocket"])
+        await other.connect(theatre.second.url, auth={"room": ROOM}, transports=["websocket"], wait_timeout=10)
         assert (await other.call("like", {"count": 2}, timeout=10))["ok"]
         resume = {"epoch": first["epoch"], "seq": first["seq"]}
         again = socketio.AsyncClient(reconnection=False)
         again.on("welcome", welcomes.put_nowait)
-        await again.connect(theatre.second.url, auth={"room": ROOM, "resume": resume}, transports=["websocket"])
+        await again.connect(
+            theatre.second.url, auth={"room": ROOM, "resume": resume}, transports=["websocket"], wait_timeout=10
+        )
         second = await asyncio.wait_for(welcomes.get(), 10)
         await again.disconnect()
     finally:

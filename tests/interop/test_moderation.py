@@ -54,7 +54,9 @@ class Member:
             self.client.on(event, queue.put_nowait)
 
     async def join(self, server: RunningServer, token: str) -> dict[str, Any]:
-        await self.client.connect(server.http_url, auth={"room": "demo", "token": token}, transports=["websocket"])
+        await self.client.connect(
+            server.http_url, auth={"room": "demo", "token": token}, transports=["websocket"], wait_timeout=10
+        )
         welcome: dict[str, Any] = await self.next("welcome")
         return welcome
 

@@ -40,7 +40,7 @@ class Viewer:
         self.welcome = welcome
 
     async def join(self, server: RunningServer) -> Viewer:
-        await self.client.connect(server.http_url, auth={"room": "demo"}, transports=["websocket"])
+        await self.client.connect(server.http_url, auth={"room": "demo"}, transports=["websocket"], wait_timeout=10)
         await until(lambda: bool(self.welcome), "the welcome")
         return self
 

@@ -48,8 +48,8 @@ async def _one_likes_the_other_hears(first: str, second: str, *, likes: int = 3)
     here, there = socketio.AsyncClient(), socketio.AsyncClient()
     here.on("likes", lambda told: heard.put_nowait(int(told["total"])))
     try:
-        await here.connect(first, auth={"room": "demo"}, transports=["websocket"])
-        await there.connect(second, auth={"room": "demo"}, transports=["websocket"])
+        await here.connect(first, auth={"room": "demo"}, transports=["websocket"], wait_timeout=10)
+        await there.connect(second, auth={"room": "demo"}, transports=["websocket"], wait_timeout=10)
         answer = await there.call("like", {"count": likes}, timeout=10)
         assert answer["ok"]
         async with asyncio.timeout(10):
