@@ -13,6 +13,9 @@ WEB := streamd/web
 WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public $(WEB)/index.html $(WEB)/package.json $(WEB)/tsconfig.json \
 	$(WEB)/vite.config.ts -type f 2>/dev/null)
 
+# Where it is set, each of the hundred servers that the tests start would compile all of streamd anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench web clean
 

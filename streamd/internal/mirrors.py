@@ -152,12 +152,14 @@ class Mirrors:
     # --- wishes ---
 
     async def hls(self, room: str) -> bool:
-        """See that the origin has a store of a room that another worker owns. False: nobody does. Cancel-safe: yes."""
+        """See that the origin has a store of a room. False: nobody owns it, here or elsewhere. Cancel-safe: yes."""
         if room in self._stores:
             return True
         group = self._group
-        if group is None or await self._directory.find(room) is None:
+        if group is None:
             return False
+        if await self._directory.find_next(room) is None:
+            return self._directory.known(room) is not None  # its encoder has just come to this worker
         if room not in self._stores:  # two may have come at once
             store = self._origin.mirror(room)
             self._begin(group, self._stores, StoreFollower(store), lambda: self._put_away(store))
@@ -168,7 +170,7 @@ class Mirrors:
         followed = self._frames.get(room)
         if followed is None:
             group = self._group
-            if group is None or await self._directory.find(room) is None:
+            if group is None or await self._directory.find_next(room) is None:
                 return None
             followed = self._frames.get(room)
             if followed is None:

@@ -32,6 +32,7 @@ class DirectorySettings:
     beat_ms: int = 1_000
     miss_ms: int = 200  # a room that nobody owned so lately is not asked for again
     settle_ms: int = 2_500  # after the register was away: what others have not declared yet still holds
+    bereft_ms: int = 3_000  # a programme that has just lost its owner is waited for: its encoder is coming back
 
 
 class SharedDirectory:
@@ -65,6 +66,7 @@ class SharedDirectory:
         self._owners: dict[str, Ownership] = {}
         self._workers: dict[str, WorkerCard] = {}
         self._misses: OrderedDict[str, int] = OrderedDict()
+        self._bereft: dict[str, int] = {}  # rooms that another worker owned, and when it was found to do so no more
         self._last_epoch = 0
         self._is_away = False
         self._settled_ms = 0
@@ -130,7 +132,7 @@ class SharedDirectory:
         except UnavailableError:
             return known
         if found is None:
-            self._owners.pop(room, None)
+            self._note_bereft(self._owners.pop(room, None))
             misses[room] = now_ms
             if len(misses) > _MISSES_REMEMBERED:
                 misses.popitem(last=False)
@@ -138,6 +140,23 @@ class SharedDirectory:
             misses.pop(room, None)
             self._owners[room] = found
         return found
+
+    async def find_next(self, room: str) -> Ownership | None:
+        """As `find`, but a programme whose owner has just gone, with its encoder on the way to another, is waited for.
+
+        For who comes then: told that nothing is on air, players give up. Cancel-safe: yes.
+        """
+        while True:
+            found = await self.find(room)
+            if found is not None or room in self._owners:
+                return found
+            if self._clock.now_ms() - self._bereft.get(room, -self._settings.bereft_ms) >= self._settings.bereft_ms:
+                return None
+            await asyncio.sleep(self._settings.miss_ms / 1_000)
+
+    def _note_bereft(self, owner: Ownership | None) -> None:
+        if owner is not None and owner.worker != self.worker:
+            self._bereft[owner.room] = self._clock.now_ms()
 
     def hear(self, owner: Ownership) -> None:
         """Another worker says that it owns a room now: true unless we know better."""
@@ -192,7 +211,11 @@ class SharedDirectory:
             self._settled_ms = now_ms + settings.settle_ms
             self._log.info("directory.back")
         unsettled = now_ms < self._settled_ms
-        self._owners = {**self._owners, **table.owners} if unsettled else table.owners
+        before = self._owners
+        self._owners = {**before, **table.owners} if unsettled else table.owners
+        self._bereft = {room: at for room, at in self._bereft.items() if now_ms - at < settings.bereft_ms}
+        for room in before.keys() - self._owners.keys():
+            self._note_bereft(before[room])
         self._workers = {**self._workers, **table.workers} if unsettled else table.workers
         self.secret = table.secret
         for room in table.lost:

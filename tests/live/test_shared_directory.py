@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from streamd.cluster.register import Holding, Numbers, Ownership, WorkerCard
+from streamd.live.directory import Claim
 from streamd.live.shared_directory import SharedDirectory
 from tests.live.stage import SilentLog
 from tests.support.clock import FakeClock
@@ -84,6 +87,49 @@ async def test_owner_that_is_gone_is_forgotten_when_looked_for_afresh() -> None:
     register.clock.advance(60_000)
     assert await a.directory.find("demo", afresh=True) is None
     assert a.directory.known("demo") is None
+
+
+async def test_programme_that_has_just_lost_its_owner_is_waited_for() -> None:
+    register, a, b = two()
+    epoch = await b.own()
+    await a.directory.beat()
+    await b.directory.release(Claim(room="demo", worker="b", epoch=epoch))
+    await a.directory.beat()
+    async with asyncio.TaskGroup() as group:
+        looking = group.create_task(a.directory.find_next("demo"))
+        await asyncio.sleep(0.25)
+        assert not looking.done()
+        register.clock.advance(1_000)
+        await b.directory.claim("demo")
+    found = looking.result()
+    assert found is not None
+    assert found.worker == "b"
+
+
+async def test_wait_for_the_next_owner_ends_where_its_encoder_comes_to_this_worker() -> None:
+    _, a, b = two()
+    epoch = await b.own()
+    await a.directory.beat()
+    await b.directory.release(Claim(room="demo", worker="b", epoch=epoch))
+    await a.directory.beat()
+    async with asyncio.TaskGroup() as group:
+        looking = group.create_task(a.directory.find_next("demo"))
+        await asyncio.sleep(0)
+        await a.directory.claim("demo")
+    assert looking.result() is None
+    assert a.directory.known("demo") is not None
+
+
+async def test_programme_that_ended_a_while_ago_is_not_waited_for() -> None:
+    register, a, b = two()
+    epoch = await b.own()
+    await a.directory.beat()
+    await b.directory.release(Claim(room="demo", worker="b", epoch=epoch))
+    await a.directory.beat()
+    register.clock.advance(3_000)
+    async with asyncio.timeout(5):
+        assert await a.directory.find_next("demo") is None
+        assert await a.directory.find_next("nobody") is None
 
 
 async def test_without_the_register_a_claim_is_made_alone_and_wins_by_its_epoch() -> None:
