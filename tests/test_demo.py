@@ -53,7 +53,7 @@ async def test_programme_that_ends_is_started_again(tmp_path: Path, monkeypatch:
     runs = tmp_path / "runs"
     command = (sys.executable, "-c", f"open({str(runs)!r}, 'a').write('x')")
     with suppress(TimeoutError):
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             task = group.create_task(demo.keep_programme(log=get_log("test"), command=command))
             await asyncio.to_thread(eventually, lambda: read(runs), lambda text: len(text) >= 3)
             task.cancel()

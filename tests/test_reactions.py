@@ -35,7 +35,7 @@ class Notices:
         return len(self.told)
 
     async def count(self, count: int) -> None:
-        async with asyncio.timeout(5), self.heard:
+        async with asyncio.timeout(30), self.heard:
             await self.heard.wait_for(lambda: len(self.told) >= count)
 
 

@@ -47,7 +47,7 @@ class Stage:
         return [(int(slot), int(pid)) for said, slot, pid in found if said == word]
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not holds():  # noqa: ASYNC110  # other processes write
                 await asyncio.sleep(0.01)
 
@@ -69,7 +69,7 @@ async def supervised(folder: Path, workers: int = 2) -> AsyncIterator[tuple[Stag
 
 async def test_every_worker_serves_and_all_are_drained_at_the_end(tmp_path: Path) -> None:
     async with supervised(tmp_path, 3) as (stage, supervisor, running):
-        await asyncio.wait_for(stage.ready.wait(), 15)
+        await asyncio.wait_for(stage.ready.wait(), 30)
         assert {slot for slot, _ in stage.lines("began")} == {0, 1, 2}
         supervisor.stop()
         await running
@@ -78,7 +78,7 @@ async def test_every_worker_serves_and_all_are_drained_at_the_end(tmp_path: Path
 
 async def test_worker_that_dies_is_started_again_at_its_place(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (stage, _, _running):
-        await asyncio.wait_for(stage.ready.wait(), 15)
+        await asyncio.wait_for(stage.ready.wait(), 30)
         victim = next(pid for slot, pid in stage.lines("began") if slot == 1)
         os.kill(victim, signal.SIGKILL)
         await stage.until(lambda: sum(slot == 1 for slot, _ in stage.lines("began")) == 2)
@@ -95,7 +95,7 @@ async def test_worker_that_never_serves_ends_the_node_with_a_clear_line(tmp_path
 
 async def test_reload_replaces_one_by_one_and_the_successor_serves_first(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (stage, supervisor, _):
-        await asyncio.wait_for(stage.ready.wait(), 15)
+        await asyncio.wait_for(stage.ready.wait(), 30)
         before = stage.lines("began")
         supervisor.reload()
         await stage.until(lambda: len(stage.lines("left")) == 2)
@@ -106,7 +106,7 @@ async def test_reload_replaces_one_by_one_and_the_successor_serves_first(tmp_pat
 
 async def test_reload_whose_successor_does_not_come_up_leaves_everybody_serving(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (stage, supervisor, _):
-        await asyncio.wait_for(stage.ready.wait(), 15)
+        await asyncio.wait_for(stage.ready.wait(), 30)
         stage.scripts = {0: BAD, 1: BAD}
         supervisor.reload()
         await asyncio.sleep(0.3)
@@ -137,10 +137,10 @@ asyncio.run(Supervisor(command=command, settings=settings, log=get_log("test"), 
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert process.stdout is not None
-    assert b"up" in await asyncio.wait_for(process.stdout.readline(), 15) + await process.stdout.readline()
+    assert b"up" in await asyncio.wait_for(process.stdout.readline(), 30) + await process.stdout.readline()
     process.kill()
     await process.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while book.read_text(encoding="ascii").count("orphaned") < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

@@ -23,7 +23,7 @@ FLAGS = [
 ]
 
 # Until what is expected is there: how long that takes says how busy the machine is.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 # Not for the session: while it is open an event loop runs in this thread, and asynchronous tests could not.

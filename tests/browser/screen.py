@@ -50,14 +50,14 @@ class Screen:
         seen: float = self.page.evaluate("document.querySelector('video')?.currentTime ?? 0")
         return seen
 
-    def wait_for_position(self, later_than_s: float, *, seconds: float = 30) -> None:
+    def wait_for_position(self, later_than_s: float, *, seconds: float = 60) -> None:
         """Until playback has come that far. Polled from here: the page's policy forbids it to evaluate strings."""
         deadline = time.monotonic() + seconds
         while self.position_s() <= later_than_s:
             assert time.monotonic() < deadline, f"playback stands at {self.position_s()}, {self.problems}"
             self.page.wait_for_timeout(100)
 
-    def wait_for_picture(self, *, newer_than_ms: int = 0, seconds: float = 25) -> int:
+    def wait_for_picture(self, *, newer_than_ms: int = 0, seconds: float = 60) -> int:
         """The clock of a picture drawn after `newer_than_ms`."""
         deadline = time.monotonic() + seconds
         seen = None

@@ -15,7 +15,7 @@ from tests.browser.desk import Person, axe
 from tests.support.server import RunningServer, start_server
 
 ROOM = "/api/v1/rooms/demo"
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ class Counter:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110  # whoever counts tells nobody
             await asyncio.sleep(0.01)
 

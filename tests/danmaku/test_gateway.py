@@ -272,7 +272,7 @@ async def test_likes_are_clamped_summed_and_told_without_naming_anyone() -> None
         assert (await bob.call("like", {"count": 3}))["accepted"] == 3
         assert (await bob.call("like", {"count": -1}))["code"] == "invalid"
         total = 0
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while total < 23:
                 total = (await bob.event("likes"))["total"]
         assert total in (23, 24)
@@ -285,12 +285,12 @@ async def test_online_and_peak_are_told_and_visitors_counted_once() -> None:
         first = await RawClient.join(node.port, token="alice")
         second = await RawClient.join(node.port, token="alice")
         third = await RawClient.join(node.port, token="bob")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while (await first.event("online"))["count"] != 3:
                 pass
         await second.close()
         await third.close()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while (told := await first.event("online"))["count"] != 1:
                 pass
         assert told["peak"] == 3
@@ -446,7 +446,7 @@ async def test_message_over_the_budget_is_acknowledged_and_shown_to_its_author_o
         for person in people:
             person.send('421["danmaku",{"id":"x","text":"me too"}]')
         for person in people:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while 1 not in person.acks:
                     await person.turn()
         assert all(person.acks[1]["ok"] for person in people)
@@ -464,7 +464,7 @@ async def test_room_without_members_is_let_go_after_a_while() -> None:
     async with room_node(settings=RoomSettings(linger_ms=100)) as node:
         client = await RawClient.join(node.port)
         await client.close()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while node.gateway.room_stats("demo") is not None:  # noqa: ASYNC110 - there is nothing to wait on
                 await asyncio.sleep(0.05)
         again = await RawClient.join(node.port)

@@ -293,7 +293,7 @@ async def test_ledger_of_ten_thousand_events_over_two_nodes_with_stalled_readers
         ledgers = []
         for n in range(members):
             _, ledger = await loop.create_connection(Ledger, "127.0.0.1", nodes[n % 2][0].port)
-            await asyncio.wait_for(ledger.joined.wait(), 5)
+            await asyncio.wait_for(ledger.joined.wait(), 30)
             ledgers.append(ledger)
         stalled = ledgers.pop(10)
         stalled.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)

@@ -57,7 +57,7 @@ async def kill_ears(server: RedisServer) -> None:
 
 
 async def until_subscribed(server: RedisServer, *channels: str) -> None:
-    async with server.client() as client, asyncio.timeout(5):
+    async with server.client() as client, asyncio.timeout(30):
         while [count for _, count in await client.pubsub_numsub(*channels)] != [1] * len(channels):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -78,7 +78,7 @@ async def test_node_with_thousands_of_rooms_hears_them_all_again_however_often_i
             assert time.monotonic() - began < 5
             for n in (0, rooms // 2, rooms - 1):
                 await bus.append(f"r{n}", [notice("x")], taken=1, batch_id=f"n:{round_}", min_seq=0, at_ms=0)
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(30):
                 assert {await heard.get() for _ in range(3)} == {(f"r{n}", round_) for n in (0, rooms // 2, rooms - 1)}
         assert await clients_of(server) <= connections + 1  # commands may have needed a second one
 
@@ -138,7 +138,7 @@ async def test_ear_that_is_connected_and_hears_nothing_is_found_out_and_replaced
         FromRedis.swallows = False
         await until(bus.ready, within_s=5)
         await bus.append("demo", [notice("again")], taken=1, batch_id="n:1", min_seq=0, at_ms=0)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             assert (await heard.get()).first == 1
 
 

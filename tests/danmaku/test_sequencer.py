@@ -100,7 +100,7 @@ class Node:
         payload = {"n": n}
         draft = Draft(cls, event, encode_rest(payload), flags=flags)
         self.line.submit_event(draft, payload, waiter=lambda seq, _: told.set_result(seq))
-        return await asyncio.wait_for(told, 5)
+        return await asyncio.wait_for(told, 30)
 
     def heard(self) -> list[tuple[int, int]]:
         events = [json.loads(packet[2:]) for packet in packets_of(self.link.written) if packet.startswith(b"42")]

@@ -33,7 +33,7 @@ async def test_both_of_a_deadlock_are_committed_in_the_end(mariadb: MariaDb) -> 
         async with opened.begin() as connection:
             await connection.execute(text("CREATE TABLE counts (id INT PRIMARY KEY, n INT NOT NULL) ENGINE = InnoDB"))
             await connection.execute(text("INSERT INTO counts VALUES (1, 0), (2, 0)"))
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             group.create_task(add("12"))
             group.create_task(add("21"))
         async with opened.connect() as connection:

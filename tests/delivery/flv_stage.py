@@ -116,7 +116,7 @@ async def push_paced(publication: Publication, frames: tuple[EncodedFrame, ...],
         publication.push(frame)
 
 
-async def until(holds: Callable[[], bool], *, seconds: float = 5.0, what: str = "") -> None:
+async def until(holds: Callable[[], bool], *, seconds: float = 30.0, what: str = "") -> None:
     """Wait for something another connection brings about."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -55,7 +55,7 @@ async def test_idle_pipe_says_that_it_is_there() -> None:
     pipe, writer = RecordPipe(limit_bytes=1_000, ping_s=0.01), PaperWriter()
     async with asyncio.TaskGroup() as tasks:
         draining = tasks.create_task(pipe.drain(writer))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(writer.taken) < 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         pipe.close()

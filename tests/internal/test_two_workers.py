@@ -119,7 +119,7 @@ async def two_workers(routes: list[web.RouteDef] | None = None) -> AsyncIterator
 
 
 async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110  # bytes cross a socket
             await asyncio.sleep(0.005)
 

@@ -18,7 +18,7 @@ def schemathesis(server: RunningServer, folder: Path, *more: str) -> subprocess.
     program = Path(sys.executable).with_name("schemathesis")
     limits = ["--generation-deterministic", "--no-color", "--continue-on-failure", *more]
     command = [str(program), "run", f"{server.http_url}/api/openapi.json", *limits]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280)
 
 
 def access_token(server: RunningServer, name: str, password: str) -> str:
@@ -32,7 +32,7 @@ def access_token(server: RunningServer, name: str, password: str) -> str:
 
 def test_every_answer_to_a_guest_is_one_that_the_description_promises(tmp_path: Path) -> None:
     with start_server(tmp_path, env=UNLIMITED) as server:
-        result = schemathesis(server, tmp_path, "--max-examples", "15")
+        result = schemathesis(server, tmp_path, "--max-examples", "10")
     assert result.returncode == 0, result.stdout[-6_000:] + result.stderr[-2_000:]
     assert "❌" not in result.stdout
 
@@ -43,7 +43,7 @@ def test_every_answer_to_an_administrator_is_one_that_the_description_promises(t
         token = access_token(server, made["name"], made["password"])
         # These would end the session that asks.
         kept = ["--exclude-path", "/api/v1/sessions", "--exclude-path", "/api/v1/sessions/all"]
-        result = schemathesis(server, tmp_path, "--max-examples", "15", "-H", f"Authorization: Bearer {token}", *kept)
+        result = schemathesis(server, tmp_path, "--max-examples", "10", "-H", f"Authorization: Bearer {token}", *kept)
         verdict = json.loads(server.run("audit", "verify", "--json").stdout)
     assert result.returncode == 0, result.stdout[-6_000:] + result.stderr[-2_000:]
     assert "❌" not in result.stdout

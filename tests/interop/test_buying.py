@@ -167,7 +167,7 @@ async def sell_tea(client: ClientSession, url: str, token: str) -> int:
 
 async def pay_url(client: ClientSession, url: str, token: str, number: str) -> str:
     """Once the sandbox gateway has started beside the node."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         status, found = await ask(client, "POST", f"{url}/api/v1/orders/{number}/payments", token=token, body={})
         if status == 201:

@@ -55,7 +55,7 @@ async def test_members_resume_on_another_node_and_miss_nothing_that_matters(thea
     member.on("welcome", welcomes.put_nowait)
     try:
         await member.connect(theatre.first.url, auth={"room": ROOM}, transports=["websocket"], wait_timeout=10)
-        first = await asyncio.wait_for(welcomes.get(), 10)
+        first = await asyncio.wait_for(welcomes.get(), 30)
         await asyncio.to_thread(theatre.first.kill)
         await other.connect(theatre.second.url, auth={"room": ROOM}, transports=["websocket"], wait_timeout=10)
         assert (await other.call("like", {"count": 2}, timeout=10))["ok"]
@@ -65,7 +65,7 @@ async def test_members_resume_on_another_node_and_miss_nothing_that_matters(thea
         await again.connect(
             theatre.second.url, auth={"room": ROOM, "resume": resume}, transports=["websocket"], wait_timeout=10
         )
-        second = await asyncio.wait_for(welcomes.get(), 10)
+        second = await asyncio.wait_for(welcomes.get(), 30)
         await again.disconnect()
     finally:
         await member.disconnect()

@@ -61,7 +61,7 @@ class Member:
         return welcome
 
     async def next(self, event: str) -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self.heard[event].get()
 
     async def say(self, message_id: str, text: str) -> dict[str, Any]:
@@ -104,7 +104,7 @@ async def test_banned_member_is_out_and_stays_out_until_let_in(server: RunningSe
     me = (await member.join(server, bob))["me"]
     status, _ = call(server, "POST", "/rooms/demo/bans", body={"user_id": me["id"], "for_s": 60}, token=host)
     assert status == 200
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await member.client.wait()
     with pytest.raises(socketio.exceptions.ConnectionError):
         await Member().join(server, bob)

@@ -59,7 +59,7 @@ async def painted(server: RunningServer) -> list[int]:
 
 
 async def until(holds: Any, what: str) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - what is waited for comes from outside
             await asyncio.sleep(0.02)
     assert holds(), what

@@ -52,7 +52,7 @@ async def _one_likes_the_other_hears(first: str, second: str, *, likes: int = 3)
         await there.connect(second, auth={"room": "demo"}, transports=["websocket"], wait_timeout=10)
         answer = await there.call("like", {"count": likes}, timeout=10)
         assert answer["ok"]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await heard.get() < likes:
                 pass
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -50,7 +52,7 @@ def test_sigterm_answers_waiting_viewers_and_ends_within_five_seconds(tmp_path: 
         assert time.monotonic() - started < 5
         waiting.join(5)
         assert len(answers) == 1, "a waiting viewer was answered, not cut off"
-        assert encoder.wait(5) is not None
+        assert encoder.wait(30) is not None
 
 
 def test_replayed_capture_of_obs_goes_on_air(tmp_path: Path) -> None:
@@ -174,9 +176,13 @@ def test_ten_thousand_stream_names_are_refused_and_forgotten(tmp_path: Path) -> 
         for index in range(200):
             get(f"{server.http_url}/live/warm-up-{index}.flv")
         before = resident_bytes(server.pid)
-        for index in range(10_000):
-            answer = get(f"{server.http_url}/live/nobody-{index}/index.m3u8")
-            assert answer.status == 404
+        asker = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=20)
+        with contextlib.closing(asker):
+            for index in range(10_000):
+                asker.request("GET", f"/live/nobody-{index}/index.m3u8")
+                with asker.getresponse() as answer:
+                    answer.read()
+                assert answer.status == 404
         assert resident_bytes(server.pid) - before < 12 * 1024 * 1024
         os.kill(server.pid, signal.SIGTERM)
         assert server.wait(8) == 0

@@ -49,7 +49,7 @@ class Hands:
             self.at_once -= 1
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10), self.news:
+        async with asyncio.timeout(30), self.news:
             await self.news.wait_for(lambda: len(self.done) >= count)
 
 
@@ -82,7 +82,7 @@ async def rows(engine: AsyncEngine) -> list[Row[tuple[object, ...]]]:
 
 
 async def until(engine: AsyncEngine, holds: Callable[[list[Row[tuple[object, ...]]]], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds(await rows(engine)):  # noqa: ASYNC110  # a table tells nobody
             await asyncio.sleep(0.01)
 
@@ -318,7 +318,7 @@ async def test_table_that_cannot_be_read_stops_nobody_for_good(engine: AsyncEngi
     async with engine.begin() as connection:
         await connection.execute(text("ALTER TABLE jobs RENAME TO jobs_away"))
     async with running(made):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not made.failures:  # noqa: ASYNC110  # it has nobody to tell
                 await asyncio.sleep(0.01)
         async with engine.begin() as connection:

@@ -79,7 +79,7 @@ def test_a_scenario_that_hangs_is_stopped_with_all_that_it_started(
     report = suite.one("ingest", seconds=2)
     assert "not finished after 2 s" in report.errors[0]
     gone = Path(f"/proc/{int(pid.read_text())}/stat")
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while gone.exists() and gone.read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < until:
         os.sched_yield()
     assert not gone.exists() or gone.read_text().rpartition(")")[2].split()[0] == "Z"

@@ -66,7 +66,7 @@ class RecordedPublication:
 
     async def has(self, frames_count: int) -> None:
         """Wait until so many frames are here."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(self.frames) < frames_count:
                 self.moved.clear()
                 await self.moved.wait()
@@ -106,7 +106,7 @@ class OneKeyGate:
 
     async def publication(self, number: int = 1) -> RecordedPublication:
         """The `number`th publication, once it is there."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(self.publications) < number:
                 self.opened.clear()
                 await self.opened.wait()
@@ -181,7 +181,7 @@ class RecordedLog:
 
     async def session_closed(self, sessions_count: int = 1) -> dict[str, object]:
         """Wait for so many closing lines; the last one's fields."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while self.events().count("rtmp.session_closed") < sessions_count:
                 self.closed.clear()
                 await self.closed.wait()

@@ -58,7 +58,7 @@ async def test_ffmpeg_pushes_every_frame(b_frames: int) -> None:
         code, _, err = await run(*ffmpeg_push(at.url(), b_frames=b_frames))
         assert code == 0, err
         publication = await at.gate.publication()
-        await asyncio.wait_for(publication.closed.wait(), 10)
+        await asyncio.wait_for(publication.closed.wait(), 30)
     assert publication.reasons == ["unpublish"]
     assert publication.counts == {}
     pictures = pictures_of(publication)
@@ -99,7 +99,7 @@ async def test_ffmpeg_with_enhanced_codecs_announced_is_answered() -> None:
         code, _, err = await run(sys.executable, "-c", script, at.url())
         assert code == 0, err
         publication = await at.gate.publication()
-        await asyncio.wait_for(publication.closed.wait(), 10)
+        await asyncio.wait_for(publication.closed.wait(), 30)
         assert len(publication.frames) == 1
 
 
@@ -115,7 +115,7 @@ async def test_ffmpegs_enhanced_rtmp_through_pyav(video: str, audio: str, expect
         code, _, err = await run(sys.executable, str(PYAV_PUBLISHER), at.url(), video, audio, "40")
         assert code == 0, err
         publication = await at.gate.publication()
-        await asyncio.wait_for(publication.closed.wait(), 10)
+        await asyncio.wait_for(publication.closed.wait(), 30)
     found = by_codec(publication)
     video_codec, audio_codec = expected
     assert found[video_codec] == expected[video_codec]
@@ -131,7 +131,7 @@ async def test_two_video_tracks_in_one_publication() -> None:
         code, _, err = await run(sys.executable, str(PYAV_PUBLISHER), at.url(), "libx265+libsvtav1", "none", "30")
         assert code == 0, err
         publication = await at.gate.publication()
-        await asyncio.wait_for(publication.closed.wait(), 10)
+        await asyncio.wait_for(publication.closed.wait(), 30)
     assert [len(pictures_of(publication, track_id)) for track_id in (0, 1)] == [30, 30]
     assert {(track.track_id, str(track.codec)) for track in publication.tracks} == {(0, "hevc"), (1, "av1")}
 

@@ -70,7 +70,7 @@ CAPTURE = CAPTURES / "ffmpeg-5.1.9-bframes.c2s.bin"
 
 
 async def is_cut_off(reader: asyncio.StreamReader) -> bool:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         try:
             while await reader.read(4_096):
                 pass

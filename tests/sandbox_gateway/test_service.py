@@ -49,7 +49,7 @@ class Shop:
         return web.Response(status=status)
 
     async def next(self) -> Notice:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.notices.get()
 
 

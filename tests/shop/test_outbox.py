@@ -44,7 +44,7 @@ class Rooms:
         return [payload["count"] for name, _, payload in self.heard if name == room]
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10), self.news:
+        async with asyncio.timeout(30), self.news:
             await self.news.wait_for(lambda: len(self.heard) >= count)
 
 

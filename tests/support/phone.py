@@ -97,7 +97,7 @@ async def phone(built: Path, url: str, who: str) -> AsyncIterator[Phone]:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await process.wait()
         except TimeoutError:
             process.kill()

@@ -42,7 +42,7 @@ class RedisServer:
             stderr=asyncio.subprocess.DEVNULL,
             preexec_fn=_die_with_parent,
         )
-        async with asyncio.timeout(10), self.client() as client:
+        async with asyncio.timeout(30), self.client() as client:
             while True:
                 with suppress(RedisError, OSError):
                     await client.ping()

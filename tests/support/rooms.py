@@ -107,7 +107,7 @@ async def _running_bus(url: str) -> AsyncIterator[RedisBus]:
     bus = RedisBus(url, clock=SystemClock())
     async with asyncio.TaskGroup() as group:
         running = group.create_task(bus.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not bus.ready():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         try:
@@ -151,7 +151,7 @@ class RawClient:
     async def join(
         cls, port: int, room: str = "demo", *, token: str = "", resume: dict[str, Any] | None = None
     ) -> RawClient:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await cls._join(port, room, token, resume)
 
     @classmethod
@@ -201,7 +201,7 @@ class RawClient:
 
     async def turn(self) -> str:
         """Read one packet and put it where it belongs."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             packet = await self.packet()
         if packet == "2":
             self.send("3")

@@ -149,7 +149,7 @@ def test_bytes_that_are_no_opus_cost_nothing_but_themselves(junk: list[bytes]) -
 
 
 async def settled(line_is_done: asyncio.Event) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         await line_is_done.wait()
 
 
@@ -258,7 +258,7 @@ async def test_threads_are_few_and_end_with_the_workshop() -> None:
     lines = [workshop.open(lambda _outputs: None) for _ in range(20)]
     for line in lines:
         line.push(frames()[0])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not threads():  # noqa: ASYNC110  # they tell nobody
             await asyncio.sleep(0.005)
     assert len(threads()) <= SETTINGS.threads_count

@@ -36,7 +36,7 @@ async def on_air(
 
 
 async def ended(publication: RecordedPublication) -> str:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await publication.closed.wait()
     return publication.reasons[0]
 
