@@ -134,7 +134,8 @@ class Rooms:
         """
         values: dict[str, Any] = {}
         if title is not None:
-            values["title"] = check_text("title", title.strip() or slug, TITLE_LIMIT, code="room_title")
+            # The name itself is no title to complain of: a room with a strange one is not there.
+            values["title"] = check_text("title", title.strip(), TITLE_LIMIT, code="room_title") or slug
         if announcement is not None:
             lines = announcement.strip()
             for line in lines.split("\n"):

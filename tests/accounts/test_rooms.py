@@ -71,6 +71,13 @@ async def test_title_that_cannot_be_shown_is_refused(rooms: Rooms, title: str) -
         await rooms.create("demo", title=title)
 
 
+async def test_title_that_is_taken_back_is_the_name_again(rooms: Rooms) -> None:
+    await rooms.create("demo", title="Sale")
+    assert (await rooms.change("demo", title=" ")).title == "demo"
+    with pytest.raises(NotFoundError):
+        await rooms.change("\x87", title="")
+
+
 async def test_unknown_room_is_explained(rooms: Rooms) -> None:
     with pytest.raises(NotFoundError) as caught:
         await rooms.get("nowhere")
