@@ -12,6 +12,9 @@ Invariants
   within a part's length, give none.
 
 A changed audio track is taken up at the next key frame of the video; a programme of sound alone changes at once.
+Sound that is a little late (made into AAC here, by WHIP) is waited for at key frames, so that a segment begins with
+the sound of its own time: hls.js lays its timeline by what comes first in what it loads first, and would play all of
+the programme later by as much (passthrough-remuxer.ts, syncOnAudio).
 Not here: cutting within one set of tracks (cutter), boxes, playlists.
 """
 
@@ -30,6 +33,9 @@ from streamd.media.tracks import AudioTrack, Track, VideoTrack
 
 _NOTHING: tuple[Event, ...] = ()
 _HELD_SOUNDS = 512
+# Sound that is later than this is not waited for; it goes into the part that is open when it comes.
+_SOUND_AWAITED_MS = 200
+_EARLY_PICTURES = 120  # where the encoder's clock hardly moves
 _SOUND_CEASED_US = 5_000_000
 # A hostile encoder may advance its clock by one tick a frame; a part never holds more frames than this.
 _PART_FRAMES = 2_400
@@ -42,12 +48,14 @@ class Segmenter:
         "_announced",
         "_audio",
         "_cutter",
+        "_early",
         "_end_us",
         "_held",
         "_keys",
         "_memory",
         "_probe",
         "_settings",
+        "_sound_cut",
         "_tracks",
         "_video",
         "dropped_frames",
@@ -70,6 +78,8 @@ class Segmenter:
         self._video: Track | None = None
         self._audio: Track | None = None
         self._held: list[EncodedFrame] = []  # sounds of a track that waits for a key frame
+        self._early: list[EncodedFrame] = []  # a key frame whose sound is on its way, and the pictures after it
+        self._sound_cut = 0  # the cutter's, which meanwhile says when that sound is there
 
     @property
     def cadence(self) -> Cadence | None:
@@ -111,9 +121,9 @@ class Segmenter:
 
     def pause(self) -> list[Event]:
         """The encoder is gone: everything taken so far, complete. A later `push` goes on in a new segment."""
-        events: list[Event] = []
+        events = self._release()
         if self._cutter is None and self._probe is not None and self._probe.usable:
-            events = self._start(self._probe)
+            events += self._start(self._probe)
         if self._cutter is not None:
             events += self._cutter.finish()
         self._await_return()
@@ -122,6 +132,12 @@ class Segmenter:
     # --- the slow path of tracks on air ---
 
     def _picture(self, cutter: Cutter, frame: EncodedFrame) -> Sequence[Event]:
+        if frame.is_sync and self._sound_is_near(cutter, frame):
+            return _NOTHING
+        return self._cut(cutter, frame)
+
+    def _cut(self, cutter: Cutter, frame: EncodedFrame) -> Sequence[Event]:
+        """A picture that may end the open part."""
         if frame.is_sync:
             wanted = TrackSet(video=cutter.tracks.video, audio=self._audio_wanted(cutter, frame.track, frame.dts))
             if wanted != cutter.tracks:
@@ -133,6 +149,9 @@ class Segmenter:
         return events + self._resume_at(frame) if cutter.broken else events
 
     def _sound(self, cutter: Cutter, frame: EncodedFrame) -> Sequence[Event]:
+        if self._early:
+            cutter.sounds.append(frame)
+            return self._release()
         events = cutter.at_sound(frame)
         if cutter.broken:
             return events + self._resume_at(frame)
@@ -142,6 +161,42 @@ class Segmenter:
             for sound in rest:
                 events += self.push(sound)
         return events
+
+    # --- sound that is a little late ---
+
+    def _sound_is_near(self, cutter: Cutter, key: EncodedFrame) -> bool:
+        """Whether the sound before `key` lacks more than a frame and is soon there: then pictures wait from here on."""
+        audio = cutter.tracks.audio
+        assert audio is not None, "every cutter has sound"
+        step, hz = audio.samples_per_frame, audio.timescale_hz
+        at = key.dts * hz // key.track.timescale_hz
+        if self._audio is None or not step < at - cutter.heard - step <= _SOUND_AWAITED_MS * hz // 1_000:
+            return False
+        self._early.append(key)
+        self._video = None  # what follows comes by `_elsewhere`
+        self._sound_cut, cutter.sound_cut = cutter.sound_cut, at - 2 * step
+        return True
+
+    def _wait(self, frame: EncodedFrame) -> Sequence[Event]:
+        """A picture after a key frame that waits. Later sound than was hoped for ends it."""
+        early = self._early
+        early.append(frame)
+        waited = (frame.dts - early[0].dts) * 1_000 // frame.track.timescale_hz
+        return self._release() if waited >= _SOUND_AWAITED_MS or len(early) >= _EARLY_PICTURES else _NOTHING
+
+    def _release(self) -> list[Event]:
+        """The pictures that waited, if any do."""
+        cutter, early = self._cutter, self._early
+        if cutter is None or not early:
+            return []
+        self._early = []
+        self._video, cutter.sound_cut = early[0].track, self._sound_cut
+        events = list(self._cut(cutter, early[0]))
+        for frame in early[1:]:
+            events += self.push(frame)
+        return events
+
+    # --- returns ---
 
     def _resume_at(self, frame: EncodedFrame) -> list[Event]:
         """`frame` lies beyond a hole in the programme."""
@@ -168,6 +223,8 @@ class Segmenter:
         assert cutter is not None, "either probing or on air"
         track = frame.track
         if isinstance(track, VideoTrack):
+            if self._early:
+                return self._wait(frame) if track is self._early[0].track else [*self._release(), *self.push(frame)]
             if track == cutter.tracks.video:
                 self._video = track
                 return self.push(frame)
