@@ -29,6 +29,7 @@ NAMES = (
     "relay",
     "faults",
     "day",
+    "profile",
     "capacity",
 )
 # By name only: what two of them find is no figure to compare, and the third takes an hour.

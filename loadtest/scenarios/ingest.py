@@ -7,14 +7,12 @@ the same windows, so whatever else the machine does hits both.
 from __future__ import annotations
 
 import argparse
-import pstats
-import re
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 
 from loadtest import clips
 from loadtest.charts import bars
+from loadtest.hottest import hottest
 from loadtest.machine import resident_bytes
 from loadtest.peers import MediaServer, NginxRtmp, Streamd
 from loadtest.report import Figure, Report, Table, sampled
@@ -24,7 +22,6 @@ from streamd.ffmpeg import ClipSpec, push_argv
 SUMMARY = "CPU per stream-second of ingest against nginx-rtmp, ffmpeg as publisher"
 _SETTLE_S = 8.0  # first segments, playlists and caches are there
 _TARGET_RATIO = 0.9
-_STARTING_UP = re.compile(r"builtins\.(compile|exec|__build_class__)|marshal|_imp\.")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,19 +93,4 @@ def _figures(windows: Sequence[dict[str, float]], names: tuple[str, str], stream
         sampled(f"{ours} / {peer}", [window[ours] / window[peer] for window in windows], most=_TARGET_RATIO),
         sampled(ours, [window[ours] / streams for window in windows], unit=unit),
         sampled(peer, [window[peer] / streams for window in windows], unit=unit),
-    )
-
-
-def hottest(profile: Path, count: int = 30) -> Table:
-    """The functions that take most time of their own."""
-    stats = pstats.Stats(str(profile), stream=StringIO())
-    busy = [item for item in stats.stats.items() if not _STARTING_UP.search(item[0][2])]  # type: ignore[attr-defined]
-    entries = sorted(busy, key=lambda item: item[1][2], reverse=True)[:count]
-    whole = sum(timing[2] for _, timing in busy)
-    rows = tuple(
-        (f"{Path(place[0]).name}:{place[1]} {place[2]}", timing[1], timing[2], 100 * timing[2] / whole)
-        for place, timing in entries
-    )
-    return Table(
-        title="Where streamd's time goes (cProfile, own time)", columns=("function", "calls", "s", "%"), rows=rows
     )

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtest import clips
+from loadtest.hottest import hottest
 from loadtest.machine import resident_bytes
 from loadtest.peers import Streamd
 from loadtest.processes import Generator
 from loadtest.report import Figure, Report, Table, sampled
-from loadtest.scenarios.ingest import hottest
 from loadtest.stage import Stage, open_stage
 
 SUMMARY = "CPU per stream-second by WHIP against the same stream by RTMP, and the time to the first part"
