@@ -25,7 +25,6 @@ const STANDING_MS = 4_000
 /** Longer texts are cut: a bullet wider than this would hold its lane for half a minute. */
 const MAX_CHARACTERS = 60
 const MAX_POOL = 40
-const FAMILY = 'system-ui, -apple-system, "PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", sans-serif'
 
 export class DanmakuOverlay {
   private readonly lanes = new Lanes()
@@ -38,6 +37,8 @@ export class DanmakuOverlay {
   private readonly observer: ResizeObserver
   private widthPx = 0
   private heightPx = 0
+  /** As the page shows it: what the browser has shaped to measure it need not be shaped again. */
+  private font = ''
   private allowed: (text: string) => boolean
 
   constructor(
@@ -79,6 +80,7 @@ export class DanmakuOverlay {
     this.allowed = keywordFilter(settings.blocked)
     this.host.style.setProperty('--bullet-opacity', String(settings.opacity))
     this.host.style.setProperty('--bullet-size', `${FONT_PX[settings.size]}px`)
+    this.font = `600 ${FONT_PX[settings.size]}px ${getComputedStyle(this.host).fontFamily}`
     if (!settings.on) this.clear()
     this.resize(this.widthPx, this.heightPx)
   }
@@ -140,9 +142,8 @@ export class DanmakuOverlay {
   }
 
   private measure(text: string): number {
-    const sizePx = FONT_PX[this.settings.size]
-    if (!this.pen) return text.length * sizePx // no canvas: a guess that errs on the wide side
-    this.pen.font = `600 ${sizePx}px ${FAMILY}`
+    if (!this.pen) return text.length * FONT_PX[this.settings.size] // no canvas: a guess that errs on the wide side
+    this.pen.font = this.font
     return Math.ceil(this.pen.measureText(text).width) + 20 // padding of .bullet
   }
 
