@@ -1,9 +1,10 @@
-"""One worker, then two on the same load: what a publisher, a viewer and a member cost all processes together.
+"""One worker, then two with twice the load: what a publisher, a viewer and a member cost all processes together.
 
 Two workers have two cores, so they carry twice what one does where a unit costs the same, and less by what they spend
-on each other: mirrors of streams, rooms heard through Redis, the register. Cost is what comes on top of the idle node,
-Redis itself not counted; the lone worker has no Redis, as a node by itself would. A saturated machine is not needed,
-and would not be one: the generators share its cores.
+on each other: mirrors of streams, rooms heard through Redis, the register. Each has the load of the one alone: what does
+not grow with it (a room's hundred messages a second, heard by every worker) is then paid as it would be by workers that
+are full. Cost is what comes on top of the idle node, Redis itself not counted; the lone worker has no Redis, as a
+node by itself would. A saturated machine is not needed, and would not be one: the generators share its cores.
 """
 
 from __future__ import annotations
@@ -30,21 +31,25 @@ _LEAST = 1.8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Defaults: about three minutes."""
-    parser.add_argument("--publishers", type=int, default=40)
-    parser.add_argument("--viewers", type=int, default=400, help="of one stream, fetching every playlist and part")
-    parser.add_argument("--members", type=int, default=3_000, help="of one room, a hundred danmaku a second")
+    parser.add_argument("--publishers", type=int, default=40, help="for each worker")
+    parser.add_argument(
+        "--viewers", type=int, default=400, help="for each worker, of one stream, fetching every playlist and part"
+    )
+    parser.add_argument(
+        "--members", type=int, default=3_000, help="for each worker, of one room, a hundred danmaku a second"
+    )
     parser.add_argument("--windows", type=int, default=3)
     parser.add_argument("--window-s", type=float, default=6.0)
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """The same three loads on both."""
+    """The same three loads on each worker."""
     with open_stage() as stage:
         redis = Redis(stage.folder)
         stage.ends_with(redis.stop)
         benches = {
-            1: _Bench(stage, arguments, "one", {}),
-            2: _Bench(stage, arguments, "two", {"STREAMD_WORKERS": "2", "STREAMD_REDIS_URL": redis.url}),
+            1: _Bench(stage, arguments, 1, {}),
+            2: _Bench(stage, arguments, 2, {"STREAMD_WORKERS": "2", "STREAMD_REDIS_URL": redis.url}),
         }
         for bench in benches.values():
             bench.measure()
@@ -59,9 +64,10 @@ def run(arguments: argparse.Namespace) -> Report:
         ),
         notes=(
             "Two workers carry 2 × (cost on one / cost on two): processor time of all of the node's processes.",
-            f"{arguments.publishers} publishers of {clips.TOTAL_BPS / 1e6:.0f} Mb/s; {arguments.viewers} viewers of "
-            f"one stream, half of them on the worker that mirrors it; {arguments.members} members of one room on both "
-            "workers, 100 danmaku a second of which 40 are shown to all.",
+            f"For each worker {arguments.publishers} publishers of {clips.TOTAL_BPS / 1e6:.0f} Mb/s; "
+            f"{arguments.viewers} viewers of one stream, with two workers half of them on the one that mirrors it; "
+            f"{arguments.members} members of one room that is on both workers, 100 danmaku a second of which 40 are "
+            "shown to all.",
             "What the idle node takes is taken off; the table's first column says how much that is.",
         ),
     )
@@ -79,17 +85,18 @@ def _figures(one: _Bench, two: _Bench) -> Iterator[Figure]:
 class _Bench:
     """One node under the three loads."""
 
-    def __init__(self, stage: Stage, arguments: argparse.Namespace, name: str, settings: dict[str, str]) -> None:
+    def __init__(self, stage: Stage, arguments: argparse.Namespace, workers: int, settings: dict[str, str]) -> None:
         self._stage = stage
         self._arguments = arguments
-        self._name = name
-        folder = stage.folder / name
+        self._name = f"{workers} worker{'s' if workers > 1 else ''}"
+        self._viewers, self._members = workers * arguments.viewers, workers * arguments.members
+        folder = stage.folder / str(workers)
         data = folder / "data"
         url = f"sqlite+aiosqlite:///{data}/streamd.db"
         self._tokens = set_up(url, data_dir=data, buyers=_SPEAKERS, goods=1).tokens
         self._settings = {"STREAMD_DATA_DIR": str(data), "STREAMD_DATABASE_URL": url, **settings}
         self._folder: Path = folder / "node"
-        self._rooms = [f"stream-{number}" for number in range(arguments.publishers)]
+        self._rooms = [f"stream-{number}" for number in range(workers * arguments.publishers)]
         open_rooms(url, self._rooms)
         self.costs_us: dict[str, list[float]] = {}
         self.rows: list[tuple[object, ...]] = []
@@ -98,12 +105,12 @@ class _Bench:
         """One load after the other, each alone."""
         node = Streamd(self._folder, settings=self._settings)
         try:
-            self._under(node, _PUBLISHERS, self._arguments.publishers, lambda: self._publish(node, self._rooms))
+            self._under(node, _PUBLISHERS, len(self._rooms), lambda: self._publish(node, self._rooms))
             show = self._publish(node, self._rooms[:1])
             self._stage.wait(2 * _SETTLE_S, "the window fills")
-            self._under(node, _VIEWERS, self._arguments.viewers, lambda: self._view(node))
+            self._under(node, _VIEWERS, self._viewers, lambda: self._view(node))
             show.stop()
-            self._under(node, _MEMBERS, self._arguments.members, lambda: self._gather(node))
+            self._under(node, _MEMBERS, self._members, lambda: self._gather(node))
         finally:
             node.stop()
 
@@ -128,8 +135,8 @@ class _Bench:
 
     def _view(self, node: Streamd) -> Generator:
         url = node.http_url(f"/live/{self._rooms[0]}/index.m3u8")
-        return self._stage.generator("hls_crowd", {"url": url, "viewers": self._arguments.viewers, "media": True})
+        return self._stage.generator("hls_crowd", {"url": url, "viewers": self._viewers, "media": True})
 
     def _gather(self, node: Streamd) -> Generator:
-        job = {"ports": [node.http_port], "members": self._arguments.members, "room": ROOM, "tokens": self._tokens}
+        job = {"ports": [node.http_port], "members": self._members, "room": ROOM, "tokens": self._tokens}
         return self._stage.generator("chatters", {**job, "speakers": _SPEAKERS, "say_per_s": 100})
