@@ -1,9 +1,9 @@
 """One worker, then two with twice the load: what a publisher, a viewer and a member cost all processes together.
 
 Two workers have two cores, so they carry twice what one does where a unit costs the same, and less by what they spend
-on each other: mirrors of streams, rooms heard through Redis, the register. Each has the load of the one alone: what does
-not grow with it (a room's hundred messages a second, heard by every worker) is then paid as it would be by workers that
-are full. Cost is what comes on top of the idle node, Redis itself not counted; the lone worker has no Redis, as a
+on each other: mirrors of streams, rooms heard through Redis, the register. Each has the load of the one alone: what
+does not grow with it (a room's hundred messages a second, heard by every worker) is then paid as it would be by workers
+that are full. Cost is what comes on top of the idle node, Redis itself not counted; the lone worker has no Redis, as a
 node by itself would. A saturated machine is not needed, and would not be one: the generators share its cores.
 """
 
