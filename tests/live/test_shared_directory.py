@@ -40,6 +40,16 @@ def two() -> tuple[PaperRegister, Worker, Worker]:
     return register, Worker("a", register), Worker("b", register)
 
 
+async def bereft() -> tuple[PaperRegister, Worker, Worker]:
+    """The same two, when b has just given up a programme that a knew of."""
+    register, a, b = two()
+    epoch = await b.own()
+    await a.directory.beat()
+    await b.directory.release(Claim(room="demo", worker="b", epoch=epoch))
+    await a.directory.beat()
+    return register, a, b
+
+
 async def test_claim_says_who_owned_the_room_and_where_its_numbers_stand() -> None:
     _, a, b = two()
     epoch = await a.own()
@@ -90,11 +100,7 @@ async def test_owner_that_is_gone_is_forgotten_when_looked_for_afresh() -> None:
 
 
 async def test_programme_that_has_just_lost_its_owner_is_waited_for() -> None:
-    register, a, b = two()
-    epoch = await b.own()
-    await a.directory.beat()
-    await b.directory.release(Claim(room="demo", worker="b", epoch=epoch))
-    await a.directory.beat()
+    register, a, b = await bereft()
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(a.directory.find_next("demo"))
         await asyncio.sleep(0.25)
@@ -107,11 +113,7 @@ async def test_programme_that_has_just_lost_its_owner_is_waited_for() -> None:
 
 
 async def test_wait_for_the_next_owner_ends_where_its_encoder_comes_to_this_worker() -> None:
-    _, a, b = two()
-    epoch = await b.own()
-    await a.directory.beat()
-    await b.directory.release(Claim(room="demo", worker="b", epoch=epoch))
-    await a.directory.beat()
+    _, a, b = await bereft()
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(a.directory.find_next("demo"))
         await asyncio.sleep(0)
@@ -121,11 +123,7 @@ async def test_wait_for_the_next_owner_ends_where_its_encoder_comes_to_this_work
 
 
 async def test_programme_that_ended_a_while_ago_is_not_waited_for() -> None:
-    register, a, b = two()
-    epoch = await b.own()
-    await a.directory.beat()
-    await b.directory.release(Claim(room="demo", worker="b", epoch=epoch))
-    await a.directory.beat()
+    register, a, b = await bereft()
     register.clock.advance(3_000)
     async with asyncio.timeout(30):
         assert await a.directory.find_next("demo") is None
