@@ -113,7 +113,7 @@ async def test_programme_that_has_just_lost_its_owner_is_waited_for() -> None:
 
 
 async def test_wait_for_the_next_owner_ends_where_its_encoder_comes_to_this_worker() -> None:
-    _, a, b = await bereft()
+    _, a, _ = await bereft()
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(a.directory.find_next("demo"))
         await asyncio.sleep(0)
@@ -123,7 +123,7 @@ async def test_wait_for_the_next_owner_ends_where_its_encoder_comes_to_this_work
 
 
 async def test_programme_that_ended_a_while_ago_is_not_waited_for() -> None:
-    register, a, b = await bereft()
+    register, a, _ = await bereft()
     register.clock.advance(3_000)
     async with asyncio.timeout(30):
         assert await a.directory.find_next("demo") is None
