@@ -22,7 +22,7 @@ from loadtest.nodes import Encoder
 from loadtest.peers import Streamd, open_rooms
 from loadtest.processes import Generator
 from loadtest.scenarios.ingest import publish
-from loadtest.shop_floor import ROOM, Floor, set_up
+from loadtest.shop_floor import ROOM, Floor, set_up, sign_in_again
 from loadtest.stage import Stage
 
 _ASK_EVERY_S = 2.0
@@ -84,8 +84,8 @@ class House:
     ) -> None:
         """`folder`: where the database is. `streams`: other rooms that are on air beside the show's."""
         self.stage = stage
-        data = folder / "data"
-        url = f"sqlite+aiosqlite:///{data}/streamd.db"
+        self._data = data = folder / "data"
+        self._url = url = f"sqlite+aiosqlite:///{data}/streamd.db"
         self.floor: Floor = set_up(url, data_dir=data, buyers=buyers, goods=GOODS, stock=stock)
         self._others = [f"other-{number}" for number in range(streams)]
         open_rooms(url, self._others)
@@ -152,6 +152,10 @@ class House:
         job = {"port": self.server.http_port, "rate": per_s, "calls": calls}
         self.buyers.append(made := self.stage.generator("api_callers", job))
         return made
+
+    def sign_in_again(self) -> None:
+        """Buyers and host have tokens of now, for whatever is opened from here on."""
+        self.floor = sign_in_again(self._url, data_dir=self._data, floor=self.floor)
 
     def close(self, one: Generator) -> dict[str, Any]:
         """A crowd leaves; what it came to. What it saw last is not part of a stretch any more."""

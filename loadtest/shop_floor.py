@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from streamd.accounts.opening import open_accounts
+from streamd.accounts.opening import Accounts, open_accounts
 from streamd.accounts.passwords import PasswordSettings
 from streamd.clock import SystemClock
 from streamd.cluster.rates import InProcessRates
@@ -41,7 +43,19 @@ def set_up(database_url: str, *, data_dir: Path, buyers: int, goods: int, stock:
     return asyncio.run(_fill(database_url, data_dir, buyers, goods, stock))
 
 
-async def _fill(database_url: str, data_dir: Path, buyers: int, goods: int, stock: int) -> Floor:
+def sign_in_again(database_url: str, *, data_dir: Path, floor: Floor) -> Floor:
+    """The same people with tokens of now: those of before are good for a quarter of an hour."""
+
+    async def sign_in() -> Floor:
+        async with _opened(database_url, data_dir) as (accounts, _):
+            tokens = [await _sign_in(accounts, f"buyer{number}") for number in range(len(floor.tokens))]
+            return replace(floor, tokens=tokens, host=await _sign_in(accounts, "host"))
+
+    return asyncio.run(sign_in())
+
+
+@asynccontextmanager
+async def _opened(database_url: str, data_dir: Path) -> AsyncIterator[tuple[Accounts, AsyncEngine]]:
     engine, clock = open_engine(database_url), SystemClock()
     try:
         accounts = open_accounts(
@@ -52,18 +66,26 @@ async def _fill(database_url: str, data_dir: Path, buyers: int, goods: int, stoc
             log=get_log("accounts"),
             passwords=_CHEAP,
         )
+        yield accounts, engine
+    finally:
+        await engine.dispose()
+
+
+async def _sign_in(accounts: Accounts, name: str) -> str:
+    return (await accounts.sessions.sign_in(name, _PASSWORD, address=f"home of {name}")).access_token
+
+
+async def _fill(database_url: str, data_dir: Path, buyers: int, goods: int, stock: int) -> Floor:
+    async with _opened(database_url, data_dir) as (accounts, engine):
         await accounts.users.create("host", password=_PASSWORD, role="host")
         await accounts.rooms.create(ROOM, owner="host", stream_key=ROOM)
         tokens = []
         for number in range(buyers):
             await accounts.users.create(f"buyer{number}", password=_PASSWORD)
-            session = await accounts.sessions.sign_in(f"buyer{number}", _PASSWORD, address=f"home {number}")
-            tokens.append(session.access_token)
-        host = await accounts.sessions.sign_in("host", _PASSWORD, address="home")
-        await _stock_up(engine, clock.utc_ms(), goods, stock)
-        return Floor(tokens, list(range(1, goods + 1)), host.access_token)
-    finally:
-        await engine.dispose()
+            tokens.append(await _sign_in(accounts, f"buyer{number}"))
+        host = await _sign_in(accounts, "host")
+        await _stock_up(engine, SystemClock().utc_ms(), goods, stock)
+        return Floor(tokens, list(range(1, goods + 1)), host)
 
 
 async def _stock_up(engine: AsyncEngine, now_ms: int, goods: int, stock: int) -> None:

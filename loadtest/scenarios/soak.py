@@ -149,6 +149,7 @@ class _Soak:
             ("half of the players leave, others come", self._players_change),
             ("Redis restarted, empty", self._redis_restarts),
             ("half of the HTTP-FLV viewers leave, others come", self._listeners_change),
+            ("buyers sign in again", self._buyers_change),
         ]
 
     def _drop(self) -> None:
@@ -162,6 +163,11 @@ class _Soak:
     def _listeners_change(self) -> None:
         self.house.close(self.house.listeners[0])
         self.house.open_listeners(max(1, self._crowd["listeners"] // 2))
+
+    def _buyers_change(self) -> None:
+        self.house.sign_in_again()
+        self.house.close(self.house.buyers[0])
+        self.house.open_shop(self._crowd["orders"])
 
     def _redis_restarts(self) -> None:
         self.redis.stop()
