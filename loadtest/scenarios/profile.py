@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> Report:
             busy = load(stage, arguments, profile)
             figures.append(Figure(name=f"{name}: busy while profiled", value=busy / 10, unit="% of a core"))
             parts[name] = shares(profile)
-            tables.append(hottest(profile, title=name.capitalize(), count=arguments.functions))
+            tables.append(hottest(profile, title=name[0].upper() + name[1:], count=arguments.functions))
     rows = tuple((name, *(found.get(part, 0.0) for part in _columns(parts))) for name, found in parts.items())
     by_part = Table(title="Own time by part, per cent", columns=("path", *_columns(parts)), rows=rows)
     return Report(
