@@ -36,6 +36,20 @@ _PAGE_SAYS = (
     "(window.__streamd.player)"
 )
 _FIRST_FRAME_PATIENCE_MS = 20_000
+_COLUMNS = (
+    "way",
+    "played by",
+    "latency min",
+    "median",
+    "p95",
+    "max",
+    "page says (ms)",
+    "pictures",
+    "dropped",
+    "waiting",
+    "slow screen",
+    "unread",
+)
 _AFRESH = "Object.assign(window.__glass, { samples: [], stalls: [], slow: [], waits: 0, unread: 0, frames: 0 })"
 _PROGRAMME = (
     "import sys, uvloop; from streamd.programme import run_programme; "
@@ -103,20 +117,7 @@ def run(arguments: argparse.Namespace) -> Report:
         tables=(
             Table(
                 title="While watching",
-                columns=(
-                    "way",
-                    "played by",
-                    "latency min",
-                    "median",
-                    "p95",
-                    "max",
-                    "page says (ms)",
-                    "pictures",
-                    "dropped",
-                    "waiting",
-                    "slow screen",
-                    "unread",
-                ),
+                columns=_COLUMNS,
                 rows=tuple(rows),
             ),
         ),
