@@ -1,4 +1,4 @@
-"""A clip as a loop of ready-made RTP payloads: H.264 as OBS sends it, its sound as Opus.
+"""A clip as a loop of ready-made RTP payloads: H.264 as OBS sends it, its sound as Opus from OBS or from a browser.
 
 In: an FLV file. Out: payloads with their time in the loop; a `Player` numbers and times them for one stream, loop after
 loop. Parameter sets stand before every key frame, NAL units are cut at 1200 bytes into FU-A (RFC 6184 5.8).
@@ -23,6 +23,10 @@ _NTP_EPOCH_S = 2_208_988_800
 _REPORT_EVERY_MS = 1_000
 
 
+# How each makes Opus unless told otherwise: layout, bits a second, what it is tuned for.
+_OPUS = {"obs": ("stereo", 96_000, "audio"), "browser": ("mono", 32_000, "voip")}
+
+
 class Payload(NamedTuple):
     """One packet's content."""
 
@@ -32,9 +36,9 @@ class Payload(NamedTuple):
     body: bytes
 
 
-def from_flv(data: bytes, *, loop_ms: int) -> list[Payload]:
-    """The first `loop_ms` of a file, in order."""
-    payloads = [*_video(data, loop_ms), *_audio(data, loop_ms)]
+def from_flv(data: bytes, *, loop_ms: int, encoder: str = "obs") -> list[Payload]:
+    """The first `loop_ms` of a file, in order; `encoder` is a key of `_OPUS`."""
+    payloads = [*_video(data, loop_ms), *_audio(data, loop_ms, encoder)]
     return sorted(payloads, key=lambda one: one.due_ms)
 
 
@@ -91,10 +95,12 @@ def _fragments(unit: bytes) -> Iterator[bytes]:
         yield bytes((indicator, first << 7 | last << 6 | kind)) + unit[at : at + _FRAGMENT_BYTES]
 
 
-def _audio(data: bytes, loop_ms: int) -> Iterator[Payload]:
+def _audio(data: bytes, loop_ms: int, of: str) -> Iterator[Payload]:
+    layout, rate_bps, purpose = _OPUS[of]
     encoder = av.CodecContext.create("libopus", "w")
-    encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = 48_000, "stereo", "s16", 96_000
-    resampler = av.AudioResampler(format="s16", layout="stereo", rate=48_000, frame_size=960)
+    encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = 48_000, layout, "s16", rate_bps
+    encoder.options = {"application": purpose}
+    resampler = av.AudioResampler(format="s16", layout=layout, rate=48_000, frame_size=960)
     count = 0
     with av.open(io.BytesIO(data), mode="r") as container:
         for decoded in container.decode(container.streams.audio[0]):

@@ -1,8 +1,8 @@
 """Many WHIP publishers in one process: `python -m loadtest.whip_publishers '{"doors": [...], "clip": "..."}'`.
 
-All send one recording in real time, each with a phase of its own, as OBS does: H.264 and Opus in packets of 1200 bytes,
-sender reports once a second, a connectivity check every five. Due packets are looked for every 5 ms. Whatever the
-server asks for is read and thrown away: loopback loses nothing.
+All send one recording in real time, each with a phase of its own: H.264 in packets of 1200 bytes, Opus as the job's
+`encoder` makes it ("obs" or "browser"), sender reports once a second, a connectivity check every five. Due packets are
+looked for every 5 ms. Whatever the server asks for is read and thrown away: loopback loses nothing.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def post_offer(door: str, key: str, offer: str) -> tuple[Answer, str]:
 def run(job: dict[str, Any]) -> None:
     """Publish to every door of the job, whose last part is the key, until standard input closes."""
     loop_ms = int(job["loop_ms"])
-    payloads = from_flv(Path(job["clip"]).read_bytes(), loop_ms=loop_ms)
+    payloads = from_flv(Path(job["clip"]).read_bytes(), loop_ms=loop_ms, encoder=job.get("encoder", "obs"))
     publishers: list[Publisher] = []
     for index, door in enumerate(job["doors"]):
         phase_ms = index * _GOLDEN % 1 * 2_000

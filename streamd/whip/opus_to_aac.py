@@ -2,7 +2,8 @@
 
 In: Opus frames on the session's timeline, as `streamd.whip.incoming` gives them. Out: the AAC track and its frames,
 on the same timeline. Native Opus is not kept beside it: FLV, mini-programs and Apple's players want AAC, and a stream
-has one sound. Always 48 kHz stereo AAC-LC, whatever the microphone: the configuration never changes within a programme.
+has one sound. Always AAC-LC at 48 kHz, with as many channels as the first packet has, so that the configuration never
+changes within a programme. A browser's microphone is mono: that costs half of OBS's stereo, here and on viewers' lines.
  - Time is exact: an AAC frame's `dts` is where its samples stand, the encoder's delay taken off; every sample of the
    Opus timeline is there once. What is missing is concealed by the decoder for a tenth of a second and is silence after
    that; only a hole of more than three seconds, or a clock set back by more than one, begins anew.
@@ -10,8 +11,9 @@ has one sound. Always 48 kHz stereo AAC-LC, whatever the microphone: the configu
    time, so their order is kept. Streams wait for each other, at most `round_ms`: waking a thread for every packet costs
    as much as converting it.
  - A stream's queue is bounded; when the threads cannot keep up its oldest packet is dropped and concealed.
-FFmpeg's "fast" AAC coder: at 128 kb/s its manual calls it the better one, and it costs half of the other.
-Source: RFC 6716 3.1 and 4.4 (a packet without data asks for concealment).
+FFmpeg's "fast" AAC coder: at such rates its manual calls it the better one, and it costs half of the other.
+Source: RFC 6716 3.1 (the byte that says how long and of how many channels) and 4.4 (a packet without data asks for
+concealment).
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ Deliver: TypeAlias = Callable[[list[Output]], None]
 
 RATE_HZ = opus.RATE_HZ
 SAMPLES_PER_FRAME = 1_024
-_LAYOUT = "stereo"
+_LAYOUTS = ("mono", "stereo")
+_STEREO = 0x04  # in a packet's first byte
 _DECODED, _ENCODED = "s16", "fltp"  # how libopus gives samples, and how the AAC encoder takes them
 _TOLERANCE = 120  # 2.5 ms, the shortest Opus frame: less is rounding
 _LONGEST_CONCEALMENT = RATE_HZ // 10
@@ -53,7 +56,7 @@ class SoundSettings:
 
     threads_count: int = 2
     queue_packets: int = 100  # of one stream: 2 s
-    bitrate_bps: int = 128_000
+    channel_bps: int = 64_000
     # Each stream adds `share_ms` to how long packets may wait for company: who is alone gains nothing by it.
     share_ms: float = 4.0
     round_ms: float = 60.0
@@ -62,10 +65,10 @@ class SoundSettings:
 class OpusToAac:
     """One stream, on whatever thread; one call at a time."""
 
-    def __init__(self, *, bitrate_bps: int) -> None:
+    def __init__(self, *, channel_bps: int) -> None:
         self.counts = dict.fromkeys(_WORDS, 0)  # grow for ever; read from the loop while a thread counts
-        self._bitrate_bps = bitrate_bps
-        self._is_begun = False
+        self._channel_bps = channel_bps
+        self._channels_count = 0  # until the first packet has come
         self._end = 0  # where the samples decoded so far end
         self._toc = 0  # of the last packet: how the decoder conceals
 
@@ -81,8 +84,8 @@ class OpusToAac:
 
     def _take(self, frame: EncodedFrame) -> Iterator[Output]:
         at = frame.dts
-        if not self._is_begun:
-            self._is_begun = True
+        if not self._channels_count:
+            self._channels_count = 2 if frame.payload[0] & _STEREO else 1
             self._begin(at)
             self._track = aac.track_from_config(bytes(self._encoder.extradata or b""))
             yield self._track
@@ -101,19 +104,20 @@ class OpusToAac:
         self._toc = frame.payload[0]
 
     def _begin(self, at: int) -> None:
-        """Fresh codecs, whose first sample stands at `at`."""
+        """Fresh codecs, whose first sample stands at `at`. Any packet can be decoded to either layout (RFC 6716 3)."""
+        self._layout = _LAYOUTS[self._channels_count - 1]
         self._decoder = av.CodecContext.create("libopus", "r")
         self._decoder.sample_rate = RATE_HZ
-        self._decoder.layout = _LAYOUT
+        self._decoder.layout = self._layout
         self._encoder = av.CodecContext.create("aac", "w")
         self._encoder.sample_rate = RATE_HZ
-        self._encoder.layout = _LAYOUT
+        self._encoder.layout = self._layout
         self._encoder.format = _ENCODED
-        self._encoder.bit_rate = self._bitrate_bps
+        self._encoder.bit_rate = self._channel_bps * self._channels_count
         self._encoder.time_base = Fraction(1, RATE_HZ)
         self._encoder.options = {"aac_coder": "fast"}
         self._encoder.open()
-        self._planes = _planes()
+        self._planes = _planes(self._layout)
         self._end = self._encoded = at
 
     def _decode(self, packet: bytes) -> Iterator[Output]:
@@ -130,7 +134,7 @@ class OpusToAac:
             yield from self._decode(empty)
             concealed -= step
         while self._end < end:
-            yield from self._add(_silence(min(end - self._end, _SILENCE_STEP)))
+            yield from self._add(self._silence(min(end - self._end, _SILENCE_STEP)))
 
     def _add(self, samples: av.AudioFrame) -> Iterator[Output]:
         """Samples that stand behind those before them, in frames of AAC."""
@@ -154,31 +158,28 @@ class OpusToAac:
         """What is still inside, filled up with silence to a whole frame."""
         missing = (self._encoded - self._end) % SAMPLES_PER_FRAME
         if missing:
-            yield from self._add(_silence(missing))
+            yield from self._add(self._silence(missing))
         yield from self._encode(None)
 
+    def _silence(self, count: int) -> av.AudioFrame:
+        frame = av.AudioFrame(_DECODED, self._layout, count)
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        frame.sample_rate = RATE_HZ
+        return frame
 
-def _planes() -> Graph:
+
+def _planes(layout: str) -> Graph:
     """Samples as they are decoded in, frames as the encoder wants them out.
 
     `av.AudioResampler` does the same and starts two threads for each stream.
     """
     graph = Graph()
     graph.threads = 1
-    source = graph.add_abuffer(
-        sample_rate=RATE_HZ, format=_DECODED, layout=_LAYOUT, channels=2, time_base=Fraction(1, RATE_HZ)
-    )
+    source = graph.add_abuffer(sample_rate=RATE_HZ, format=_DECODED, layout=layout, time_base=Fraction(1, RATE_HZ))
     graph.link_nodes(source, graph.add("aformat", f"sample_fmts={_ENCODED}"), graph.add("abuffersink")).configure()
     graph.set_audio_frame_size(SAMPLES_PER_FRAME)
     return graph
-
-
-def _silence(count: int) -> av.AudioFrame:
-    frame = av.AudioFrame(_DECODED, _LAYOUT, count)
-    for plane in frame.planes:
-        plane.update(bytes(plane.buffer_size))
-    frame.sample_rate = RATE_HZ
-    return frame
 
 
 class SoundLine:
@@ -188,7 +189,7 @@ class SoundLine:
         self._workshop = workshop
         self._rounds = rounds
         self._deliver = deliver
-        self._converter = OpusToAac(bitrate_bps=settings.bitrate_bps)
+        self._converter = OpusToAac(channel_bps=settings.channel_bps)
         self._queue: deque[EncodedFrame] = deque()
         self._most = settings.queue_packets
         self._is_busy = self._is_waiting = self._is_closed = False
