@@ -1,55 +1,88 @@
-"""What a profile says: the functions that take most time of their own, and the share of each part of the program.
+"""Where a running server's time goes, function by function: py-spy looks at its stack from outside, 500 times a second.
 
-In: a file that cProfile wrote, by `loadtest.profiled`. Starting up, mostly imports, is left out by name.
+The server runs as it always does, and only the seconds asked for are seen. A look counts for the Python function that
+has the interpreter (its lock), with what that called and is written in C. What is done without the interpreter is not
+seen: uvloop on sockets, codecs, waiting.
 """
 
 from __future__ import annotations
 
-import pstats
 import re
-from collections import defaultdict
-from io import StringIO
+import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+from loadtest.processes import ChildFailedError
 from loadtest.report import Table
+from loadtest.stage import Stage
 
-_STARTING_UP = re.compile(r"builtins\.(compile|exec|__build_class__)|marshal|_imp\.|_bootstrap|dataclasses|pydantic")
+_RATE_HZ = 500
+_PATIENCE_S = 30.0
+_LINE = re.compile(r"(?P<stack>.*) (?P<count>\d+)")
+_FRAME = re.compile(r"(?P<name>.+) \((?P<file>[^()]+):(?P<line>\d+)\)")
 _OURS = ("rtmp_ingest", "hls_packager", "danmaku", "streamd")
 
-# Function as (file, line, name); calls without recursion, calls, own seconds, seconds with all it calls, callers.
-_Entry = tuple[tuple[str, int, str], tuple[int, int, float, float, object]]
+
+class Profile:
+    """How often each function was seen at work."""
+
+    def __init__(self, raw: str) -> None:
+        """`raw`: py-spy's format of that name, a line for each stack: outermost frame first, and how often it was seen.
+
+        Raises ValueError.
+        """
+        self._seen: Counter[tuple[str, str]] = Counter()  # (part, function)
+        for line in raw.splitlines():
+            found = _LINE.fullmatch(line)
+            if found is None:
+                raise ValueError(f"not a line of py-spy's: {line[:80]!r}")
+            if found["stack"]:
+                self._seen[_innermost(found["stack"])] += int(found["count"])
+
+    def percent_of(self, seconds: float) -> float:
+        """The share of that time in which any was seen."""
+        return 100 * self._seen.total() / (_RATE_HZ * seconds)
+
+    def table(self, *, title: str, count: int) -> Table:
+        """The `count` functions that were seen most."""
+        whole = self._seen.total() or 1
+        rows = tuple((name, 100 * seen / whole) for (_, name), seen in self._seen.most_common(count))
+        return Table(title=title, columns=("function", "%"), rows=rows)
+
+    def shares(self) -> dict[str, float]:
+        """By package of ours, `event loop` and `libraries`: per cent, the largest first."""
+        whole = self._seen.total() or 1
+        parts: Counter[str] = Counter()
+        for (part, _), seen in self._seen.items():
+            parts[part] += seen
+        return {part: 100 * seen / whole for part, seen in parts.most_common()}
 
 
-def hottest(profile: Path, *, title: str = "Where streamd's time goes (cProfile, own time)", count: int = 30) -> Table:
-    """The `count` first functions by own time."""
-    busy, whole = _entries(profile)
-    rows = tuple(
-        (f"{_place(place)} {place[2]}", timing[1], timing[2], 100 * timing[2] / whole)
-        for place, timing in sorted(busy, key=lambda item: item[1][2], reverse=True)[:count]
-    )
-    return Table(title=title, columns=("function", "calls", "s", "%"), rows=rows)
+def look(stage: Stage, pids: Sequence[int], seconds: int, what: str) -> tuple[Profile, float]:
+    """Watch the first of `pids` for so long; also the CPU milliseconds a second of all of them meanwhile.
+
+    Raises ChildFailedError where the system does not let one process look into another.
+    """
+    path = stage.folder / f"{what}.txt"
+    how = ["--gil", "--function", "--format", "raw", "--rate", str(_RATE_HZ), "--duration", str(seconds)]
+    spy = str(Path(sys.executable).with_name("py-spy"))
+    child = stage.child("py-spy", [spy, "record", *how, "--output", str(path), "--pid", str(pids[0])])
+    busy_ms = stage.cpu_of({what: pids}, seconds, what)[what]
+    if child.popen.wait(_PATIENCE_S):
+        hint = "to look into another process may take root, or the sysctl kernel.yama.ptrace_scope=0"
+        raise ChildFailedError(f"py-spy ended with {child.popen.returncode} ({hint}):\n{child.log_tail()}")
+    return Profile(path.read_text(encoding="utf-8")), busy_ms
 
 
-def shares(profile: Path) -> dict[str, float]:
-    """Own time by package of ours, `built-in` for what has no file, and `libraries`: per cent, the largest first."""
-    busy, whole = _entries(profile)
-    found: defaultdict[str, float] = defaultdict(float)
-    for (file, _, _), timing in busy:
-        parts = Path(file).parts
-        package = next((part for part in parts if part in _OURS), None) if "site-packages" not in parts else None
-        found[package or ("built-in" if file == "~" else "libraries")] += timing[2]
-    ordered = sorted(found.items(), key=lambda item: item[1], reverse=True)
-    return {name: 100 * seconds / whole for name, seconds in ordered}
-
-
-def _entries(profile: Path) -> tuple[list[_Entry], float]:
-    stats = pstats.Stats(str(profile), stream=StringIO())
-    every: dict[tuple[str, int, str], tuple[int, int, float, float, object]] = stats.stats  # type: ignore[attr-defined]
-    busy = [item for item in every.items() if not _STARTING_UP.search(f"{item[0][0]} {item[0][2]}")]
-    return busy, sum(timing[2] for _, timing in busy) or 1.0
-
-
-def _place(place: tuple[str, int, str]) -> str:
-    """The file as one looks for it: its folder and its name."""
-    file, line, _ = place
-    return "built-in" if file == "~" else f"{'/'.join(Path(file).parts[-2:])}:{line}"
+def _innermost(stack: str) -> tuple[str, str]:
+    """Whose the last frame is, and how one looks for it."""
+    last = stack.rpartition(";")[2]
+    frame = _FRAME.fullmatch(last)
+    if frame is None:
+        return "libraries", last
+    file, function = frame["file"], f"{frame['name']} {frame['file']}:{frame['line']}"
+    if file == "asyncio/runners.py":
+        return "event loop", "the loop itself"
+    package = Path(file).parts[0]
+    return (package if package in _OURS else "libraries"), function

@@ -141,12 +141,8 @@ class Streamd:
         rooms: Sequence[str] = (),
         options: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
-        profile: Path | None = None,
     ) -> None:
-        """`rooms`: slugs, at least four characters: the stream key of a room is its slug. `options` go to `serve`.
-
-        With `profile` the server runs under cProfile and writes its findings there when it is stopped.
-        """
+        """`rooms`: slugs, at least four characters: the stream key of a room is its slug. `options` go to `serve`."""
         folder.mkdir(parents=True)
         self.rtmp_port, self.http_port = free_ports(2)
         environment = {
@@ -160,8 +156,7 @@ class Streamd:
         }
         if rooms:
             open_rooms(f"sqlite+aiosqlite:///{folder}/streamd.db", rooms)
-        program = ["loadtest.profiled", str(profile)] if profile else ["streamd"]
-        argv = [sys.executable, "-m", *program, "serve", *options]
+        argv = [sys.executable, "-m", "streamd", "serve", *options]
         self._child = Child(self.name, argv, log=folder / "streamd.log", env=environment)
         wait_for_port(self.http_port, self._child)
         wait_for_port(self.rtmp_port, self._child)

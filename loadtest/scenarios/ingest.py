@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from loadtest import clips
 from loadtest.charts import bars
-from loadtest.hottest import hottest
 from loadtest.machine import resident_bytes
 from loadtest.peers import MediaServer, NginxRtmp, Streamd
 from loadtest.report import Figure, Report, Table, sampled
@@ -30,15 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--windows", type=int, default=5)
     parser.add_argument("--window-s", type=float, default=20.0)
     parser.add_argument("--lean", action="store_true", help="our own publishers in place of ffmpeg")
-    parser.add_argument("--profile", type=Path, help="run streamd under cProfile (slower!) and write its findings here")
 
 
 def run(arguments: argparse.Namespace) -> Report:
     """Both servers side by side."""
     names = [f"stream-{index}" for index in range(arguments.streams)]
     with open_stage() as stage:
-        profile = arguments.profile.resolve() if arguments.profile else None
-        ours = stage.server(Streamd(stage.folder / "streamd", rooms=names, profile=profile))
+        ours = stage.server(Streamd(stage.folder / "streamd", rooms=names))
         peer = stage.server(NginxRtmp(stage.folder / "nginx"))
         for server in (ours, peer):
             publish(stage, server, names, lean=arguments.lean)
@@ -51,9 +47,7 @@ def run(arguments: argparse.Namespace) -> Report:
         memory = {name: resident_bytes(pids) for name, pids in groups.items()}
     figures = _figures(windows, (ours.name, peer.name), arguments.streams)
     rows = tuple((name, memory[name] / 2**20) for name in memory)
-    tables = [Table(title="Resident memory", columns=("server", "MiB"), rows=rows), stage.meter.table()]
-    if profile:
-        tables.append(hottest(profile))
+    tables = (Table(title="Resident memory", columns=("server", "MiB"), rows=rows), stage.meter.table())
     return Report(
         scenario="ingest",
         title=f"Ingest: {arguments.streams} publishers of {clips.TOTAL_BPS / 1e6:.0f} Mb/s",
@@ -63,7 +57,7 @@ def run(arguments: argparse.Namespace) -> Report:
             bars("Processor time of ingest", "ms a stream-second", {one.name: one.samples for one in figures[1:]}),
             *stage.meter.charts(),
         ),
-        tables=tuple(tables),
+        tables=tables,
         notes=(
             "streamd: LL-HLS (2 s segments, 500 ms parts, window of 10) and FLV cache on, nobody watching. nginx-rtmp: "
             "HLS with hls_fragment 1s, chunk_size 60000, one worker, files in /dev/shm.",

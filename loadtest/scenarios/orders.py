@@ -36,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--buyers", type=int, default=50, help="accounts")
     parser.add_argument("--goods", type=int, default=20, help="SKUs that they buy of")
     parser.add_argument("--only", choices=[name.lower() for name in _TARGETS], help="one database")
-    parser.add_argument("--profile", type=Path, help="run streamd under cProfile (slower!) and write its findings here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +105,7 @@ def _windows(database: str, skus: list[int], arguments: argparse.Namespace) -> l
         url = maria.url if maria else f"sqlite+aiosqlite:///{data}/streamd.db"
         floor = set_up(url, data_dir=data, buyers=arguments.buyers, goods=arguments.goods)
         settings = {"STREAMD_DATA_DIR": str(data), "STREAMD_DATABASE_URL": url, "STREAMD_API_WRITES_PER_S": "1000"}
-        profile = arguments.profile.resolve() if arguments.profile else None
-        server = stage.server(Streamd(stage.folder / "streamd", settings=settings, profile=profile))
+        server = stage.server(Streamd(stage.folder / "streamd", settings=settings))
         job = {
             "port": server.http_port,
             "room": ROOM,

@@ -1,18 +1,17 @@
-"""Where the time goes: ingest, parts and playlists, room fan-out, each under cProfile, function by function.
+"""Where the time goes: ingest by RTMP and by WHIP, parts and playlists, room fan-out, function by function.
 
-One server for each path, under one load and nothing else. A profiler makes every call dearer, so its figures are
-shares and no costs: what a path costs is measured without one (`ingest`, `hls_viewers`, `rooms_cpu`).
+One server for each path, under one load and nothing else, which runs as it always does while py-spy looks at it. These
+are shares and no costs: what a path costs is measured by `ingest`, `whip`, `hls_viewers`, `rooms_cpu`.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 from loadtest import clips
 from loadtest.charts import bars
-from loadtest.hottest import hottest, shares
+from loadtest.hottest import look
 from loadtest.peers import Streamd
 from loadtest.report import Figure, Report, Table
 from loadtest.shop_floor import ROOM, set_up
@@ -25,33 +24,39 @@ _SAY_PER_S = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Defaults: about two minutes."""
-    parser.add_argument("--publishers", type=int, default=20)
+    """Defaults: about three minutes."""
+    parser.add_argument("--publishers", type=int, default=20, help="by RTMP, and half as many by WHIP")
     parser.add_argument("--viewers", type=int, default=300, help="LL-HLS players")
     parser.add_argument("--members", type=int, default=1_000, help="of one room")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each load")
+    parser.add_argument("--seconds", type=int, default=25, help="of each load")
     parser.add_argument("--functions", type=int, default=15, help="how many to name")
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """Three servers, one after the other."""
+    """One server after the other."""
     tables: list[Table] = []
     parts: dict[str, dict[str, float]] = {}
     figures: list[Figure] = []
-    paths: tuple[tuple[str, Callable[[Stage, argparse.Namespace, Path], float]], ...] = (
-        (f"ingest: {arguments.publishers} publishers", _ingest),
+    paths: tuple[tuple[str, Callable[[Stage, argparse.Namespace], Streamd]], ...] = (
+        (f"RTMP: {arguments.publishers} publishers", _rtmp),
+        (f"WHIP: {arguments.publishers // 2} publishers", _whip),
         (f"parts and playlists: {arguments.viewers} LL-HLS players of one stream", _play),
         (f"room fan-out: {arguments.members} members, {_SAY_PER_S} danmaku a second", _talk),
     )
-    for name, load in paths:
+    for name, begin in paths:
         with open_stage() as stage:
-            profile = stage.folder / "profile"
-            busy = load(stage, arguments, profile)
-            figures.append(Figure(name=f"{name}: busy while profiled", value=busy / 10, unit="% of a core"))
-            parts[name] = shares(profile)
-            tables.append(hottest(profile, title=name[0].upper() + name[1:], count=arguments.functions))
-    rows = tuple((name, *(found.get(part, 0.0) for part in _columns(parts))) for name, found in parts.items())
-    by_part = Table(title="Own time by part, per cent", columns=("path", *_columns(parts)), rows=rows)
+            server = begin(stage, arguments)
+            stage.wait(_SETTLE_S, f"{name}: settling")
+            seen, busy_ms = look(stage, server.pids(), arguments.seconds, name)
+        figures += [
+            Figure(name=f"{name}: busy", value=busy_ms / 10, unit="% of a core"),
+            Figure(name="of it in the interpreter", value=seen.percent_of(arguments.seconds), unit="% of a core"),
+        ]
+        parts[name] = seen.shares()
+        tables.append(seen.table(title=name[0].upper() + name[1:], count=arguments.functions))
+    columns = tuple(sorted({part for found in parts.values() for part in found}))
+    rows = tuple((name, *(found.get(part, 0.0) for part in columns)) for name, found in parts.items())
+    by_part = Table(title="In the interpreter, by part, per cent", columns=("path", *columns), rows=rows)
     return Report(
         scenario="profile",
         title="Where the time goes",
@@ -59,68 +64,55 @@ def run(arguments: argparse.Namespace) -> Report:
         figures=tuple(figures),
         tables=(by_part, *tables),
         charts=tuple(
-            bars(name, "per cent of own time", {k: [v] for k, v in found.items()}) for name, found in parts.items()
+            bars(name, "per cent of the interpreter", {k: [v] for k, v in found.items()})
+            for name, found in parts.items()
         ),
         notes=(
-            "cProfile of the loop's thread, in its own processor time; imports are left out. 'built-in' is what is "
-            "called from Python and written in C: bytes.join, struct, orjson, sockets through uvloop.",
-            "Time inside uvloop that no Python function asked for is not in these tables: it is the loop's own reading "
-            "and writing.",
+            "By py-spy, which looks 500 times a second at who has the interpreter: a function with all that it called "
+            "and that is written in C (bytes.join, struct, orjson, writing to a socket).",
+            "What runs without the interpreter is not in the tables: uvloop reading sockets, the kernel, codecs of "
+            "sound. Looking takes time as well, a part of 'busy'.",
             f"Streams of {clips.TOTAL_BPS / 1e6:.0f} Mb/s by our own publishers; players as in `hls_viewers`, parts "
             "fetched; of the danmaku 40 a second are shown to all.",
         ),
     )
 
 
-def _columns(parts: dict[str, dict[str, float]]) -> tuple[str, ...]:
-    return tuple(sorted({part for found in parts.values() for part in found}))
+def _rtmp(stage: Stage, arguments: argparse.Namespace) -> Streamd:
+    return _on_air(stage, [f"stream-{index}" for index in range(arguments.publishers)])
 
 
-def _ingest(stage: Stage, arguments: argparse.Namespace, profile: Path) -> float:
-    rooms = [f"stream-{index}" for index in range(arguments.publishers)]
-    server = Streamd(stage.folder / "ingest", rooms=rooms, profile=profile)
-    return _under(stage, server, arguments, "ingest", lambda: _publish(stage, server, rooms))
+def _whip(stage: Stage, arguments: argparse.Namespace) -> Streamd:
+    rooms = [f"stream-{index}" for index in range(arguments.publishers // 2)]
+    server = stage.server(Streamd(stage.folder / "whip", rooms=rooms))
+    stage.generator("whip_publishers", {**_clip(), "doors": [server.http_url(f"/whip/{room}") for room in rooms]})
+    return server
 
 
-def _play(stage: Stage, arguments: argparse.Namespace, profile: Path) -> float:
-    server = Streamd(stage.folder / "play", rooms=["show"], profile=profile)
-
-    def begin() -> None:
-        _publish(stage, server, ["show"])
-        stage.wait(2 * _SETTLE_S, "the window fills")
-        job = {"url": server.http_url("/live/show/index.m3u8"), "viewers": arguments.viewers, "media": True}
-        stage.generator("hls_crowd", job)
-
-    return _under(stage, server, arguments, "playlists", begin)
+def _play(stage: Stage, arguments: argparse.Namespace) -> Streamd:
+    server = _on_air(stage, ["show"])
+    stage.wait(2 * _SETTLE_S, "the window fills")
+    job = {"url": server.http_url("/live/show/index.m3u8"), "viewers": arguments.viewers, "media": True}
+    stage.generator("hls_crowd", job)
+    return server
 
 
-def _talk(stage: Stage, arguments: argparse.Namespace, profile: Path) -> float:
-    data = stage.folder / "talk" / "data"
+def _talk(stage: Stage, arguments: argparse.Namespace) -> Streamd:
+    data = stage.folder / "data"
     url = f"sqlite+aiosqlite:///{data}/streamd.db"
     tokens = set_up(url, data_dir=data, buyers=_SPEAKERS, goods=1).tokens
     settings = {"STREAMD_DATA_DIR": str(data), "STREAMD_DATABASE_URL": url}
-    server = Streamd(stage.folder / "talk" / "node", settings=settings, profile=profile)
-
-    def begin() -> None:
-        job = {"ports": [server.http_port], "members": arguments.members, "room": ROOM, "tokens": tokens}
-        stage.generator("chatters", {**job, "speakers": _SPEAKERS, "say_per_s": _SAY_PER_S})
-
-    return _under(stage, server, arguments, "room", begin)
+    server = stage.server(Streamd(stage.folder / "node", settings=settings))
+    job = {"ports": [server.http_port], "members": arguments.members, "room": ROOM, "tokens": tokens}
+    stage.generator("chatters", {**job, "speakers": _SPEAKERS, "say_per_s": _SAY_PER_S})
+    return server
 
 
-def _publish(stage: Stage, server: Streamd, rooms: list[str]) -> None:
-    urls = [server.publish_url(room) for room in rooms]
-    job = {"urls": urls, "clip": str(clips.source_clip()), "loop_ms": clips.SECONDS * 1_000}
-    stage.generator("publishers", job)
+def _on_air(stage: Stage, rooms: list[str]) -> Streamd:
+    server = stage.server(Streamd(stage.folder / "rtmp", rooms=rooms))
+    stage.generator("publishers", {**_clip(), "urls": [server.publish_url(room) for room in rooms]})
+    return server
 
 
-def _under(
-    stage: Stage, server: Streamd, arguments: argparse.Namespace, what: str, begin: Callable[[], object]
-) -> float:
-    """One load on one server, which ends with it: CPU milliseconds a second meanwhile."""
-    try:
-        begin()
-        stage.wait(_SETTLE_S, f"{what}: settling")
-        return stage.cpu_of({"server": server.pids()}, arguments.seconds, what)["server"]
-    finally:
-        server.stop()
+def _clip() -> dict[str, object]:
+    return {"clip": str(clips.source_clip()), "loop_ms": clips.SECONDS * 1_000}

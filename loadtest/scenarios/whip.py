@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtest import clips
-from loadtest.hottest import hottest
 from loadtest.machine import resident_bytes
 from loadtest.peers import Streamd
 from loadtest.processes import Generator
@@ -33,15 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--streams", type=int, default=10)
     parser.add_argument("--windows", type=int, default=5)
     parser.add_argument("--window-s", type=float, default=10.0)
-    parser.add_argument("--profile", type=Path, help="run the WHIP server under cProfile (slower!) and write there")
 
 
 def run(arguments: argparse.Namespace) -> Report:
     """All doors side by side."""
     names = [f"stream-{index}" for index in range(arguments.streams)]
     with open_stage() as stage:
-        profile = arguments.profile.resolve() if arguments.profile else None
-        by_whip = stage.server(Streamd(stage.folder / "whip", rooms=["first", *names], profile=profile))
+        by_whip = stage.server(Streamd(stage.folder / "whip", rooms=["first", *names]))
         by_browser = stage.server(Streamd(stage.folder / "browser", rooms=names))
         by_rtmp = stage.server(Streamd(stage.folder / "rtmp", rooms=names))
         first_ms = _first_part_ms(stage, by_whip)
@@ -59,15 +56,11 @@ def run(arguments: argparse.Namespace) -> Report:
         lasted_s = time.monotonic() - begun_s
         loop_ms = {name: (on_loop_ms[name] + _loop_ms(pids)) / lasted_s for name, pids in groups.items()}
         memory = {name: resident_bytes(pids) for name, pids in groups.items()}
-    tables = [
-        Table(
-            title="Resident memory",
-            columns=("server", "MiB"),
-            rows=tuple((name, held / 2**20) for name, held in memory.items()),
-        )
-    ]
-    if profile:
-        tables.append(hottest(profile))
+    held = Table(
+        title="Resident memory",
+        columns=("server", "MiB"),
+        rows=tuple((name, count / 2**20) for name, count in memory.items()),
+    )
     return Report(
         scenario="whip",
         title=f"WHIP: {arguments.streams} publishers of {clips.TOTAL_BPS / 1e6:.0f} Mb/s",
@@ -76,7 +69,7 @@ def run(arguments: argparse.Namespace) -> Report:
             *_figures(windows, loop_ms, arguments.streams),
             Figure(name="offer to first part", value=first_ms, unit="ms", most=_FIRST_PART_MS),
         ),
-        tables=tuple(tables),
+        tables=(held,),
         notes=(
             "One streamd for each door, LL-HLS and FLV cache on, nobody watching. The publishers are ours: 1280×720 at "
             "30 fps, key frame every 2 s; by RTMP with AAC; by WHIP in packets of 1200 bytes with Opus, which is made "
