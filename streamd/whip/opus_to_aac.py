@@ -27,7 +27,6 @@ from fractions import Fraction
 from typing import TypeAlias
 
 import av
-from av.filter import Graph
 
 from streamd.media import aac, opus
 from streamd.media.frames import EncodedFrame
@@ -38,6 +37,7 @@ Output: TypeAlias = EncodedFrame | AudioTrack
 Deliver: TypeAlias = Callable[[list[Output]], None]
 
 RATE_HZ = opus.RATE_HZ
+_TICK = Fraction(1, RATE_HZ)
 SAMPLES_PER_FRAME = 1_024
 _LAYOUTS = ("mono", "stereo")
 _STEREO = 0x04  # in a packet's first byte
@@ -114,11 +114,10 @@ class OpusToAac:
         self._encoder.layout = self._layout
         self._encoder.format = _ENCODED
         self._encoder.bit_rate = self._channel_bps * self._channels_count
-        self._encoder.time_base = Fraction(1, RATE_HZ)
+        self._encoder.time_base = _TICK
         self._encoder.options = {"aac_coder": "fast"}
         self._encoder.open()
-        self._planes = _planes(self._layout)
-        self._end = self._encoded = at
+        self._begun = self._end = at
 
     def _decode(self, packet: bytes) -> Iterator[Output]:
         for samples in self._decoder.decode(av.Packet(packet)):
@@ -137,17 +136,10 @@ class OpusToAac:
             yield from self._add(self._silence(min(end - self._end, _SILENCE_STEP)))
 
     def _add(self, samples: av.AudioFrame) -> Iterator[Output]:
-        """Samples that stand behind those before them, in frames of AAC."""
-        samples.pts = None
+        """Samples that stand behind those before them. PyAV makes planes and whole frames of them, by a filter."""
+        samples.pts, samples.time_base = self._end, _TICK
         self._end += samples.samples
-        self._planes.push(samples)
-        while self._end - self._encoded >= SAMPLES_PER_FRAME:
-            whole = self._planes.pull()
-            assert isinstance(whole, av.AudioFrame)
-            whole.pts = self._encoded
-            whole.time_base = Fraction(1, RATE_HZ)
-            self._encoded += SAMPLES_PER_FRAME
-            yield from self._encode(whole)
+        yield from self._encode(samples)
 
     def _encode(self, samples: av.AudioFrame | None) -> Iterator[Output]:
         for packet in self._encoder.encode(samples):
@@ -156,7 +148,7 @@ class OpusToAac:
 
     def _finish(self) -> Iterator[Output]:
         """What is still inside, filled up with silence to a whole frame."""
-        missing = (self._encoded - self._end) % SAMPLES_PER_FRAME
+        missing = (self._begun - self._end) % SAMPLES_PER_FRAME
         if missing:
             yield from self._add(self._silence(missing))
         yield from self._encode(None)
@@ -167,19 +159,6 @@ class OpusToAac:
             plane.update(bytes(plane.buffer_size))
         frame.sample_rate = RATE_HZ
         return frame
-
-
-def _planes(layout: str) -> Graph:
-    """Samples as they are decoded in, frames as the encoder wants them out.
-
-    `av.AudioResampler` does the same and starts two threads for each stream.
-    """
-    graph = Graph()
-    graph.threads = 1
-    source = graph.add_abuffer(sample_rate=RATE_HZ, format=_DECODED, layout=layout, time_base=Fraction(1, RATE_HZ))
-    graph.link_nodes(source, graph.add("aformat", f"sample_fmts={_ENCODED}"), graph.add("abuffersink")).configure()
-    graph.set_audio_frame_size(SAMPLES_PER_FRAME)
-    return graph
 
 
 class SoundLine:
