@@ -6,7 +6,6 @@ that a viewer, a member or a buyer would feel: waits, stalls, losses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,7 +45,9 @@ class Test(Protocol):
     limits: str
     start: int
     most: int
-    only_up: bool
+    only_up: bool  # what has been put on cannot be taken off: less is tried on another server
+
+    def __init__(self, stage: Stage, folder: Path) -> None: ...
 
     def step(self, load: int, seconds: float) -> Reading:
         """Put `load` on and watch for so long."""
@@ -239,7 +240,7 @@ class Orders:
         )
 
 
-TESTS: dict[str, Callable[[Stage, Path], Test]] = {
+TESTS: dict[str, type[Test]] = {
     "publishers": Publishers,
     "players": Players,
     "listeners": Listeners,

@@ -13,10 +13,8 @@ _CLOSE_ENOUGH = 1.12  # between what held and what broke
 class Climb:
     """One quantity's search."""
 
-    def __init__(self, start: int, *, most: int, only_up: bool = False) -> None:
-        """`only_up`: what has been put on cannot be taken off, so the search ends when it breaks."""
+    def __init__(self, start: int, *, most: int) -> None:
         self._most = most
-        self._only_up = only_up
         self.held = 0
         self.broke = 0  # the smallest load that did not hold; 0 while none was found
         self.load = start
@@ -32,7 +30,7 @@ class Climb:
             factor = min(_MOST_STEP, max(_LEAST_STEP, _NEAR_FULL / max(busy, 0.01)))
             self.is_over = self.load >= self._most
             self.load = min(self._most, round(self.load * factor))
-        elif self._only_up or (self.held and self.broke <= self.held * _CLOSE_ENOUGH) or self.broke <= 1:
+        elif (self.held and self.broke <= self.held * _CLOSE_ENOUGH) or self.broke <= 1:
             self.is_over = True
         else:
             self.load = (self.held + self.broke) // 2 if self.held else max(1, self.broke // 3)

@@ -1,6 +1,6 @@
 """What this machine carries: publishers, players, viewers, members, orders, each by itself until a limit breaks.
 
-Each quantity has a server of its own and the same share of the time. Generators run on the same cores and are paid by
+Each quantity has servers of its own and the same share of the time. Generators run on the same cores and are paid by
 them: where one of them was the busiest process, the figure is a floor, and says so.
 """
 
@@ -32,8 +32,8 @@ _DISK = Path("/var/tmp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Defaults: at most four minutes."""
-    parser.add_argument("--minutes", type=float, default=4.0, help="for all quantities together")
+    """Defaults: at most twelve minutes."""
+    parser.add_argument("--minutes", type=float, default=12.0, help="for all quantities together")
     parser.add_argument("--only", choices=list(TESTS), action="append", help="these only; may be given again")
 
 
@@ -76,8 +76,8 @@ def run(arguments: argparse.Namespace) -> Report:
         ),
         charts=tuple(one.chart() for one in found.values()),
         notes=(
-            "One worker; each quantity alone, on a fresh server. Quantities share the worker's core: plan with shares "
-            "of them that add up to one, and a margin.",
+            "One worker; each quantity alone, on a server of its own. Quantities share the worker's core: plan with "
+            "shares of them that add up to one, and a margin.",
             "Held back by: which process was near the end of its core at the largest load that held. Where it is a "
             "generator, or none, the machine carries more than the figure says. A limit that breaks while no process "
             "here has much to do is tried once more: other work on the machine is the likelier cause.",
@@ -88,10 +88,31 @@ def run(arguments: argparse.Namespace) -> Report:
 class _Search:
     """One quantity's steps."""
 
-    def __init__(self, test: Test) -> None:
+    def __init__(self, test: type[Test], seconds: float) -> None:
         self.test = test
-        self.climb = Climb(test.start, most=test.most, only_up=test.only_up)
+        self.climb = Climb(test.start, most=test.most)
         self.steps: list[tuple[int, Reading]] = []
+        self._ends_s = time.monotonic() + seconds
+        self._longest_s = _STEP_S
+        self._doubted = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is a next step, and time for it."""
+        return not self.climb.is_over and time.monotonic() + self._longest_s < self._ends_s
+
+    def on_one_server(self, test: Test) -> None:
+        """As many steps as `test` can take."""
+        highest = 0
+        while self.goes_on and not (test.only_up and self.climb.load < highest):
+            highest, began_s = self.climb.load, time.monotonic()
+            reading = _step(test, highest)
+            self._longest_s = max(self._longest_s, time.monotonic() - began_s)
+            self.steps.append((highest, reading))
+            if reading.broke and reading.busiest < _BUSY and self._doubted != highest:
+                self._doubted = highest  # nobody here had much to do: somebody else on the machine had; once more
+                continue
+            self.climb.judge(holds=not reading.broke, busy=reading.busiest)
 
     def row(self) -> tuple[object, ...]:
         held, broke = self.climb.held, self.climb.broke
@@ -135,21 +156,11 @@ class _Search:
 
 
 def _find(name: str, seconds: float) -> _Search:
-    began_s = time.monotonic()
-    with open_stage() as stage, TemporaryDirectory(prefix="streamd-capacity-", dir=_DISK) as folder:
-        search = _Search(TESTS[name](stage, Path(folder)))
-        longest_s = _STEP_S
-        doubted = 0
-        while not search.climb.is_over and time.monotonic() - began_s + longest_s < seconds:
-            load, step_s = search.climb.load, time.monotonic()
-            reading = _step(search.test, load)
-            longest_s = max(longest_s, time.monotonic() - step_s)
-            search.steps.append((load, reading))
-            if reading.broke and reading.busiest < _BUSY and doubted != load:
-                doubted = load  # nobody here had much to do: somebody else on the machine had; once more
-                continue
-            search.climb.judge(holds=not reading.broke, busy=reading.busiest)
-        stage.say("")
+    search = _Search(TESTS[name], seconds)
+    while search.goes_on:
+        with open_stage() as stage, TemporaryDirectory(prefix="streamd-capacity-", dir=_DISK) as folder:
+            search.on_one_server(search.test(stage, Path(folder)))
+            stage.say("")
     return search
 
 

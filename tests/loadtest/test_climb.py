@@ -7,9 +7,9 @@ import pytest
 from loadtest.climb import Climb
 
 
-def found(true: int, *, start: int, most: int, only_up: bool = False) -> tuple[Climb, int]:
+def found(true: int, *, start: int, most: int) -> tuple[Climb, int]:
     """Climb on a server that carries exactly `true`, whose core fills evenly."""
-    climb = Climb(start, most=most, only_up=only_up)
+    climb = Climb(start, most=most)
     steps = 0
     while not climb.is_over:
         steps += 1
@@ -23,16 +23,6 @@ def test_it_comes_within_an_eighth_in_few_steps(true: int) -> None:
     assert true / 1.125 <= climb.held <= true
     assert climb.held < climb.broke
     assert steps <= 12
-
-
-def test_what_cannot_be_taken_off_is_searched_upwards_only() -> None:
-    climb = Climb(100, most=100_000, only_up=True)
-    loads = []
-    while not climb.is_over:
-        loads.append(climb.load)
-        climb.judge(holds=climb.load <= 900, busy=climb.load / 900)
-    assert loads == sorted(loads)
-    assert climb.held <= 900 < climb.broke
 
 
 def test_a_first_load_that_is_too_much_is_followed_by_less() -> None:
