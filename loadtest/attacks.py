@@ -1,7 +1,6 @@
 """What a stranger with a socket may try, each a function that gives how it was answered, by kind.
 
-Everything is made from one seed, is bounded in number and time, and goes to loopback. An answer is a status of HTTP
-("404"), "closed" (the server ended the connection), "open" (it waits for more), or "refused" (no connection).
+Everything is made from one seed, is bounded in number and time, and goes to loopback. Kinds of answers: `attack_kit`.
 Not here: what the attack did to others (`bystanders`), and parsers without sockets (`fuzzing`).
 """
 
@@ -9,92 +8,20 @@ from __future__ import annotations
 
 import base64
 import json
-import random
 import select
 import socket
-import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from loadtest import rtmp_wire
+from loadtest import rtmp_wire, webrtc_attacks
+from loadtest.attack_kit import TIMEOUT_S, Answers, Attack, Place, ask, chance_of, exchange, status_of
 from loadtest.chatters import HANDSHAKE, frame
 from loadtest.fuzzing import mutated
-
-Answers = Counter[str]
-_TIMEOUT_S = 3.0
-_OPEN_AFTER_S = 0.3  # a server that says nothing for so long waits for more
-_ENOUGH_BYTES = 65_536
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """The server, and what the attacker knows or may have guessed."""
-
-    http_port: int
-    rtmp_port: int
-    rtmps_port: int
-    room: str
-    offer: bytes  # an SDP offer as a browser makes it
-    seed: int
-    patience_s: float  # how long a slow peer goes on
-
-
-class Attack(NamedTuple):
-    """`refusals` are the answers that are right; others are counted against the server."""
-
-    what: str
-    run: Callable[[Place], Answers]
-    right: frozenset[str]
-
-
-def _chance(place: Place, what: str) -> random.Random:
-    return random.Random(f"{place.seed} {what}")
-
-
-def exchange(
-    port: int, *pieces: bytes, wait_s: float = _OPEN_AFTER_S, tls: ssl.SSLContext | None = None
-) -> tuple[bytes, bool]:
-    """Send the pieces on one connection; all that came back, and whether the server closed it."""
-    received = bytearray()
-    try:
-        with ExitStack() as ending:
-            connection = ending.enter_context(socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S))
-            if tls is not None:
-                connection = ending.enter_context(tls.wrap_socket(connection, server_hostname="localhost"))
-            for piece in pieces:
-                connection.sendall(piece)
-            connection.settimeout(wait_s)
-            while len(received) < _ENOUGH_BYTES:
-                data = connection.recv(65_536)
-                if not data:
-                    return bytes(received), True
-                received += data
-    except TimeoutError:
-        return bytes(received), False
-    except OSError:
-        return bytes(received), True
-    return bytes(received), False
-
-
-def _status(data: bytes, is_closed: bool) -> str:
-    if data.startswith(b"HTTP/1."):
-        return data[9:12].decode("latin-1")
-    return "closed" if is_closed else "open"
-
-
-def _ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> str:
-    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", f"Content-Length: {len(body)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    head = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
-    return _status(*exchange(port, head, body, wait_s=_TIMEOUT_S))
-
 
 # --- patience ---
 
@@ -105,7 +32,7 @@ def _loris(place: Place, port: int, count: int, first: bytes, drop: bytes) -> An
     answers: Answers = Counter()
     for _ in range(count):
         try:
-            connection = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S)
+            connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
             connection.sendall(first)
             held.append(connection)
         except OSError:
@@ -157,7 +84,7 @@ def slow_rtmps(place: Place) -> Answers:
 
 
 def _rtmp(place: Place, what: str, count: int, seeds: Sequence[bytes], before: bytes = b"") -> Answers:
-    chance, answers = _chance(place, what), Counter[str]()
+    chance, answers = chance_of(place, what), Counter[str]()
     hello = rtmp_wire.hello() + bytes(rtmp_wire.HANDSHAKE_BYTES)
     for _ in range(count):
         data, is_closed = exchange(place.rtmp_port, hello + before + mutated(chance, seeds), wait_s=0.25)
@@ -189,7 +116,7 @@ def hostile_chunks(place: Place) -> Answers:
 
 def guessed_keys(place: Place) -> Answers:
     """Stream keys by chance."""
-    chance, answers = _chance(place, "keys"), Counter[str]()
+    chance, answers = chance_of(place, "keys"), Counter[str]()
     hello = rtmp_wire.hello() + bytes(rtmp_wire.HANDSHAKE_BYTES) + rtmp_wire.connect("live", "rtmp://h/live")
     for _ in range(40):
         key = base64.b32encode(chance.randbytes(10)).decode()
@@ -209,7 +136,7 @@ def guessed_keys(place: Place) -> Answers:
 
 def hostile_websocket(place: Place) -> Answers:
     """WebSocket frames and Socket.IO packets off the rails, before and after joining."""
-    chance, answers = _chance(place, "websocket"), Counter[str]()
+    chance, answers = chance_of(place, "websocket"), Counter[str]()
     join = frame(json.dumps({"room": place.room}).join(("40", "")))
     deep = "42" + "[" * 20_000
     seeds = [join, frame('421["danmaku",{"id":"a","text":"hi"}]'), frame('42["like",{"count":1e400}]'), frame(deep)]
@@ -223,7 +150,7 @@ def hostile_websocket(place: Place) -> Answers:
 
 def hostile_polling(place: Place) -> Answers:
     """The same by long polling, and session ids that nobody gave out."""
-    chance, answers = _chance(place, "polling"), Counter[str]()
+    chance, answers = chance_of(place, "polling"), Counter[str]()
     seeds = [b'40{"room":"show"}\x1e421["like",{"count":1}]', b"bAAAA", b"4" * 3_000, b"42" + b"[" * 30_000]
     for index in range(100):
         sid = base64.urlsafe_b64encode(chance.randbytes(12)).decode()
@@ -231,12 +158,12 @@ def hostile_polling(place: Place) -> Answers:
             opened, _ = exchange(
                 place.http_port,
                 b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
-                wait_s=_TIMEOUT_S,
+                wait_s=TIMEOUT_S,
             )
             _, found, rest = opened.partition(b'"sid":"')
             sid = rest.partition(b'"')[0].decode("latin-1") if found else sid
         path = f"/socket.io/?EIO=4&transport=polling&sid={sid}"
-        answers[_ask(place.http_port, "POST", path, mutated(chance, seeds), Content_Type="text/plain")] += 1
+        answers[ask(place.http_port, "POST", path, mutated(chance, seeds), Content_Type="text/plain")] += 1
     return answers
 
 
@@ -259,7 +186,7 @@ def hostile_json(place: Place) -> Answers:
     paths = ("sessions", "sessions/refresh", "users", "rooms", f"rooms/{place.room}/orders", "page-errors")
     for path in paths:
         for body in bodies:
-            answers[_ask(place.http_port, "POST", f"/api/v1/{path}", body, Content_Type="application/json")] += 1
+            answers[ask(place.http_port, "POST", f"/api/v1/{path}", body, Content_Type="application/json")] += 1
     return answers
 
 
@@ -281,7 +208,7 @@ def forged_tokens(place: Place) -> Answers:
     answers: Answers = Counter()
     for method, path in calls:
         for token in tokens:
-            answers[_ask(place.http_port, method, path, Authorization=f"Bearer {token}")] += 1
+            answers[ask(place.http_port, method, path, Authorization=f"Bearer {token}")] += 1
     return answers
 
 
@@ -308,16 +235,16 @@ def traversal(place: Place) -> Answers:
             said, is_closed = exchange(
                 place.http_port,
                 f"GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAccept: */*\r\n\r\n".encode(),
-                wait_s=_TIMEOUT_S,
+                wait_s=TIMEOUT_S,
             )
             leaks = b"root:" in said or b"PRIVATE KEY" in said
-            answers["leaked" if leaks else _status(said, is_closed)] += 1
+            answers["leaked" if leaks else status_of(said, is_closed)] += 1
     return answers
 
 
 def hostile_flv(place: Place) -> Answers:
     """Requests for FLV with lines, methods and headers that are none."""
-    chance = _chance(place, "flv")
+    chance = chance_of(place, "flv")
     plain = (
         f"GET /live/{place.room}.flv?x=1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\nRange: bytes=0-\r\n\r\n".encode()
     )
@@ -327,18 +254,7 @@ def hostile_flv(place: Place) -> Answers:
     answers: Answers = Counter()
     for _ in range(150):
         said, is_closed = exchange(place.http_port, mutated(chance, [plain, upgrade]), wait_s=0.1)
-        answers[_status(said, is_closed)] += 1
-    return answers
-
-
-def hostile_offers(place: Place) -> Answers:
-    """SDP offers of an encoder that has the key."""
-    chance, answers = _chance(place, "sdp"), Counter[str]()
-    for _ in range(100):
-        body = mutated(chance, [place.offer])
-        path = f"/whip/{place.room}"
-        headers = {"Content_Type": "application/sdp", "Authorization": "Bearer wrong-key"}
-        answers[_ask(place.http_port, "POST", path, body, **headers)] += 1
+        answers[status_of(said, is_closed)] += 1
     return answers
 
 
@@ -370,7 +286,7 @@ def smuggling(place: Place) -> Answers:
     answers: Answers = Counter()
     for request in ambiguous():
         said, is_closed = exchange(place.http_port, request, wait_s=1.0)
-        answers["taken in" if said.count(b"HTTP/1.") > 1 else _status(said, is_closed)] += 1
+        answers["taken in" if said.count(b"HTTP/1.") > 1 else status_of(said, is_closed)] += 1
     return answers
 
 
@@ -392,6 +308,6 @@ ATTACKS = (
     Attack("forged access tokens", forged_tokens, frozenset({"400", "401"})),
     Attack("names that climb", traversal, _REFUSED | {"200", "301", "302", "308"}),
     Attack("FLV requests", hostile_flv, _REFUSED | {"200", "101", "open", "501", "505", "426"}),
-    Attack("SDP offers", hostile_offers, _REFUSED),
+    *webrtc_attacks.ATTACKS,
     Attack("request smuggling", smuggling, _REFUSED),
 )

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtest import clips
-from loadtest.attacks import ATTACKS, Attack, Place, exchange
+from loadtest.attack_kit import Attack, Place, exchange
+from loadtest.attacks import ATTACKS
 from loadtest.bystanders import Bystanders
 from loadtest.machine import resident_bytes
 from loadtest.nodes import Encoder

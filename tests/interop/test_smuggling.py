@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from loadtest.attacks import ambiguous, exchange
+from loadtest.attack_kit import exchange
+from loadtest.attacks import ambiguous
 from tests.support.nginx import Front, nginx_before
 from tests.support.server import RunningServer, start_server
 from tests.support.web import get

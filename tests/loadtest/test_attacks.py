@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from loadtest.attacks import ATTACKS, ambiguous, exchange
+from loadtest.attack_kit import exchange
+from loadtest.attacks import ATTACKS, ambiguous
 from loadtest.fuzzing import mutated
 
 
@@ -56,8 +57,9 @@ def test_changes_are_the_same_for_the_same_seed() -> None:
 
 def test_every_attack_has_a_name_of_its_own_and_knows_what_is_right() -> None:
     assert len({attack.what for attack in ATTACKS}) == len(ATTACKS)
+    said_on_purpose = {"501", "503", "505"}
     assert all(
-        attack.right and not any(how.startswith("5") and how != "501" and how != "505" for how in attack.right)
+        attack.right and not {how for how in attack.right if how.startswith("5")} - said_on_purpose
         for attack in ATTACKS
     )
 
