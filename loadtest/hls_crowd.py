@@ -57,10 +57,13 @@ class Crowd:
     arrivals: Histogram = field(default_factory=Histogram)  # end of a part's media until a viewer has the part
 
     def edge(self, target: tuple[int, int], head: bytes, body: bytes, now_s: float) -> Edge:
-        """What the answer for `target` says; read once for all."""
+        """What the answer for `target` says; read once for all, unless the server let go before it had come."""
         known = self.edges.get(target)
         if known is None:
-            known = self.edges[target] = read_edge(_text(head, body))
+            known = read_edge(_text(head, body))
+            if known.ask_next <= target:
+                return known
+            self.edges[target] = known
             self.moments[target] = Moment(known.part_end_utc_s, now_s)
             if len(self.edges) > _KEPT_EDGES:
                 del self.edges[next(iter(self.edges))]
