@@ -32,6 +32,7 @@ _LOOK_S: Final = 5.0
 _RENEW_S: Final = LEASE_MS / 3_000
 # A process that cannot write to the database cannot give back either; the leases run out.
 _GIVE_BACK_S: Final = 0.5
+_WORRYING: Final = 3  # failures in a row of what passes by itself, after which it is a warning
 
 
 class Handler(Protocol):
@@ -184,7 +185,8 @@ class Jobs:
         said = reason(error)
         wait_ms = pause_ms(error, job.attempt)
         is_bug = not isinstance(error, StreamdError | OSError)
-        tell = self._log.exception if is_bug else self._log.warning
+        passes = wait_ms is not None and job.attempt < _WORRYING  # what a job is for: nobody has to look
+        tell = self._log.exception if is_bug else self._log.info if passes else self._log.warning
         tell("jobs.failed", kind=job.kind, subject=job.subject, attempt=job.attempt, retry_ms=wait_ms, reason=said)
         if wait_ms is None and job.subject == EVERY and job.kind in self._every_ms:
             wait_ms = self._every_ms[job.kind]  # what recurs has its next time, whatever became of this one

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from prometheus_client.core import Metric
 from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from structlog.testing import capture_logs
 
 from streamd.clock import Clock, SystemClock
 from streamd.db.busy import in_transaction
@@ -278,6 +279,22 @@ async def test_stopping_lets_what_runs_end_and_gives_the_rest_back(engine: Async
     first, second = await rows(engine)
     assert (first.status, first.lease) == ("done", "")
     assert (second.status, second.lease, second.attempts) == ("waiting", "", 0)
+
+
+async def test_what_passes_by_itself_is_a_warning_when_it_has_not_passed_for_three_times(engine: AsyncEngine) -> None:
+    hands, clock = Hands(), FakeClock()
+    hands.fails = [UnavailableError("the gateway does not answer") for _ in range(4)]
+    made = worker(engine, hands, clock)
+    with capture_logs() as lines:
+        await put(engine, made, "o1")
+        async with running(made):
+            for attempt in range(1, 6):
+                await hands.until(attempt)
+                await until_ended(engine)
+                clock.advance(300_000)
+                made.wake()
+    levels = [(line["attempt"], line["log_level"]) for line in lines if line["event"] == "jobs.failed"]
+    assert levels == [(1, "info"), (2, "info"), (3, "warning"), (4, "warning")]
 
 
 async def test_what_recurs_comes_again_whatever_became_of_it(engine: AsyncEngine) -> None:
