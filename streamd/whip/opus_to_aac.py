@@ -7,10 +7,10 @@ changes within a programme. A browser's microphone is mono: that costs half of O
  - Time is exact: an AAC frame's `dts` is where its samples stand, the encoder's delay taken off; every sample of the
    Opus timeline is there once. What is missing is concealed by the decoder for a tenth of a second and is silence after
    that; only a hole of more than three seconds, or a clock set back by more than one, begins anew.
- - Work is done by a few threads for all streams, never by the loop. A stream's packets are converted one batch at a
+ - Work is done by a thread for all streams, never by the loop. A stream's packets are converted one batch at a
    time, so their order is kept. Streams wait for each other, at most `round_ms`: waking a thread for every packet costs
    as much as converting it.
- - A stream's queue is bounded; when the threads cannot keep up its oldest packet is dropped and concealed.
+ - A stream's queue is bounded; when the thread cannot keep up its oldest packet is dropped and concealed.
 FFmpeg's "fast" AAC coder: at such rates its manual calls it the better one, and it costs half of the other.
 Source: RFC 6716 3.1 (the byte that says how long and of how many channels) and 4.4 (a packet without data asks for
 concealment).
@@ -54,7 +54,9 @@ _WORDS = ("audio_unreadable", "audio_begun_anew", "audio_overlap", "audio_concea
 class SoundSettings:
     """How sound is converted on this worker."""
 
-    threads_count: int = 2
+    # One has time for about sixty streams, more than a loop that decrypts them. Two get in each other's way for the
+    # interpreter, which costs a tenth more.
+    threads_count: int = 1
     queue_packets: int = 100  # of one stream: 2 s
     channel_bps: int = 64_000
     # Each stream adds `share_ms` to how long packets may wait for company: who is alone gains nothing by it.
