@@ -54,7 +54,7 @@ _WORDS = ("audio_unreadable", "audio_begun_anew", "audio_overlap", "audio_concea
 class SoundSettings:
     """How sound is converted on this worker."""
 
-    # One has time for about sixty streams, more than a loop that decrypts them. Two get in each other's way for the
+    # One has time for about sixty streams in stereo, as many as the loop has. Two get in each other's way for the
     # interpreter, which costs a tenth more.
     threads_count: int = 1
     queue_packets: int = 100  # of one stream: 2 s
