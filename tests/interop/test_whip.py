@@ -99,9 +99,11 @@ def test_another_browser_watches_the_camera_move(
     wait_playlist(server.http_url, room["room"], segments=2)
     with watching(browser, f"{server.http_url}/watch/{room['room']}?mode={mode}") as screen:
         screen.wait_for_position(screen.position_s() + 2)
-        looks = set()
-        for _ in range(8):
+        looks: set[bytes] = set()
+        for _ in range(60):  # on a busy machine most of them may show one picture
             looks.add(screen.page.locator("video").screenshot())
+            if len(looks) > 3:
+                break
             screen.page.wait_for_timeout(200)
         assert len(looks) > 3
         assert screen.mode == mode
