@@ -30,8 +30,8 @@ _DISK = Path("/var/tmp")
 _WARM_S = 75.0  # windows, caches and the segments kept behind them are full
 _EVERY_S = 2.0
 # What one worker carries of each alone, where `capacity` has not been asked here; then the share that each gets of it.
-# They add up to less than one: what is done in batches where it is many costs more each where it is few. An order takes
-# 3 ms by itself and 1 ms in a line of hundreds.
+# They add up to less than one: what is done in batches where it is many costs more each where it is few. An order by
+# itself costs three to six times what one in a line of hundreds does.
 _GUESSED = {"publishers": 300, "players": 1_500, "listeners": 2_000, "members": 6_000, "orders": 800}
 _SHARES = {"publishers": 0.2, "players": 0.2, "listeners": 0.15, "members": 0.2, "orders": 0.05}
 
